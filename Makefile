@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# What developers type. Every target sets up what it needs; PYTHON=... chooses the Python.
+
+RUN := scripts/run.sh
+COVERED := --cov=vla_ros.core --cov=vla_ros.wire --cov-branch --cov-report=term-missing:skip-covered \
+	--cov-fail-under=100
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format bench shell lock clean
+
+help:  ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## make .venv and build the packages (all other targets do this first)
+	@scripts/setup.sh
+
+# The shell quotes what the user gave, so that an instruction may hold any character.
+demo: setup  ## run episodes over real ROS 2; EPISODES= SEED= LATENCY_MS= INSTRUCTION= RECORDING=
+	@$(RUN) python -m vla_ros.bringup.demo --output out/demo \
+		$${EPISODES:+--episodes "$$EPISODES"} $${SEED:+--seed "$$SEED"} \
+		$${LATENCY_MS:+--latency-ms "$$LATENCY_MS"} \
+		$${INSTRUCTION:+--instruction "$$INSTRUCTION"} $${RECORDING:+--recording "$$RECORDING"}
+
+test: setup  ## run the tests; core and wire must be covered wholly
+	@$(RUN) python -m pytest $(COVERED)
+
+test-slow: setup  ## run the tests that take long
+	@$(RUN) python -m pytest -m slow
+
+lint: setup  ## check style, types and the floors
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-logo
+
+format: setup  ## format the code, mend what can be mended
+	@$(RUN) ruff check --fix --quiet . || true
+	@$(RUN) ruff format .
+
+bench: setup  ## run the benchmarks
+	@set -e; for program in benchmarks/bench_*.py; do $(RUN) python "$$program"; done
+
+shell: setup  ## open a shell in which python, pytest and ROS 2 work
+	@$(RUN) "$${SHELL:-/bin/bash}"
+
+lock:  ## choose new versions of everything: writes requirements/lock.txt
+	@scripts/lock.sh
+
+clean:  ## remove everything that was built
+	rm -rf .venv .ros out build install log .coverage .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache vla_ros.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds vla_ros as an ament_python package: modules, executables, configuration, launch files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "vla_ros"
+SHARE = Path("share") / NAME
+
+
+def shared_files(*folders: str) -> list[tuple[str, list[str]]]:
+    """Lists the files below the folders, each to be installed at its own path below share/."""
+    found: dict[Path, list[str]] = {}
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                found.setdefault(path.parent, []).append(str(path))
+    return [(str(SHARE / folder), files) for folder, files in found.items()]
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Runs vision-language-action policies on robots over ROS 2.",
+    license="Apache-2.0",
+    maintainer="vla_ros maintainers",
+    maintainer_email="maintainers@vla-ros.invalid",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (str(SHARE), ["package.xml"]),
+        *shared_files("config", "launch"),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools"],
+    # What rosdep has no key for.
+    extras_require={"sim": ["mujoco"], "demo": ["av", "matplotlib"]},
+    zip_safe=True,
+    entry_points={
+        "console_scripts": [
+            "aggregator = vla_ros.nodes.aggregator:main",
+            "demo = vla_ros.bringup.demo:main",
+            "episode_runner = vla_ros.nodes.episode_runner:main",
+            "executor = vla_ros.nodes.executor:main",
+            "inference = vla_ros.nodes.inference:main",
+            "policy_server = vla_ros.serving.policy_server:main",
+            "recording_source = vla_ros.nodes.recording_source:main",
+            "rollout = vla_ros.sim.rollout:main",
+            "simulation = vla_ros.nodes.simulation:main",
+        ]
+    },
+)

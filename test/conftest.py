@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of all tests. Nothing here needs ROS."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# The same examples every time, so that a run can be repeated and the coverage is always the same;
+# no deadline, because a busy machine is not a fault of the code.
+settings.register_profile("vla_ros", derandomize=True, deadline=None)
+settings.load_profile("vla_ros")

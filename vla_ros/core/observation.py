@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy is shown: one synchronized moment of a robot.
+
+Values only, immutable; any thread may read them. An observation that exists is well-formed:
+building a bad one raises. Stamps are integer nanoseconds of the ROS clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """Actions that will be executed whatever the policy answers (real-time chunking).
+
+    Attributes:
+        names: (D,) Interfaces, in the columns' order.
+        actions: (P, D) float64. Committed actions, the first due at the observation's stamp.
+        inference_delay_s: How long the answer is expected to take.
+        execution_horizon: How many actions will be executed before the next chunk; 0: unknown.
+    """
+
+    names: tuple[str, ...]
+    actions: NDArray[np.float64]
+    inference_delay_s: float
+    execution_horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationRequest:
+    """The executor's wish for an observation, which starts one turn of the ring.
+
+    Attributes:
+        request_id: Goes round the ring, so that a chunk names its request.
+        epoch: Bumped by every reset; what belongs to an older epoch is discarded.
+        stamp_ns: When the executor asked.
+        must_go: The executor has nothing left to execute.
+        prefix: Actions already committed, for backends that can use them.
+    """
+
+    request_id: int
+    epoch: int
+    stamp_ns: int
+    must_go: bool
+    prefix: Prefix | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One synchronized moment, and what the robot was asked to do.
+
+    Attributes:
+        stamp_ns: The moment: when the anchor camera's image was taken.
+        instruction: What the robot is to do, in words.
+        images: Camera name to (H, W, 3) uint8 RGB.
+        state_names: (D,) Measured interfaces.
+        state: (D,) float64 [rad, m, and 1/s of these], at ``stamp_ns``.
+        request: The request that this answers; None outside the ring (a server's side).
+    """
+
+    stamp_ns: int
+    instruction: str
+    images: Mapping[str, NDArray[np.uint8]]
+    state_names: tuple[str, ...]
+    state: NDArray[np.float64]
+    request: ObservationRequest | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no policy should see.
+
+        Raises:
+            ConfigError: An image is none, or the state has the wrong shape or holds NaN or inf.
+        """
+        for camera, image in self.images.items():
+            require_image(f"camera {camera!r}", image)
+        state = np.array(self.state, dtype=np.float64)
+        if state.shape != (len(self.state_names),):
+            raise ConfigError(
+                f"state has shape {state.shape}, expected ({len(self.state_names)},)"
+                f" for {', '.join(self.state_names) or 'no interfaces'}"
+            )
+        for name, value in zip(self.state_names, state, strict=True):
+            if not isfinite(value):
+                raise ConfigError(f"state of {name} is {value}; it must be finite")
+        state.flags.writeable = False
+        object.__setattr__(self, "state", state)
+
+    def select(self, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """(len(names),) The measured values of some interfaces, in the order asked for.
+
+        Raises:
+            ConfigError: An interface is not measured.
+        """
+        missing = [name for name in names if name not in self.state_names]
+        if missing:
+            raise ConfigError(
+                f"state {', '.join(missing)} is not in the observation, which has"
+                f" {', '.join(self.state_names) or 'none'}"
+            )
+        return self.state[[self.state_names.index(name) for name in names]]
+
+
+def require_image(what: str, image: NDArray[np.uint8]) -> None:
+    """Refuse an array that is not an image.
+
+    Args:
+        what: What it is, for the error.
+        image: Should be (H, W, 3) uint8, at least one pixel.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    shape = image.shape
+    if len(shape) != 3 or shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
+        raise ConfigError(f"{what} must be (H, W, 3) uint8, found {shape} {image.dtype}")

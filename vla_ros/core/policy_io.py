@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between core values and a policy's own keys and units, in both directions.
+
+A wire carries a ``PolicyInput`` one way and a mapping of action key to array the other way. The
+client's side is ``policy_input`` and ``actions_from``; the server's side, which is their inverse,
+is ``observation_from`` and ``actions_by_key``. Pure; any thread may call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.action_chunk import ActionChunk
+from vla_ros.core.errors import ActionError, ConfigError, VlaRosError
+from vla_ros.core.observation import Observation, ObservationRequest, require_image
+from vla_ros.core.policy_spec import KeyMap, PolicySpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicyInput:
+    """An observation in the policy's own keys and units.
+
+    Attributes:
+        video: Video key to (H, W, 3) uint8 RGB.
+        state: State key to (D,) float64.
+        language: Instruction key to the instruction.
+    """
+
+    video: Mapping[str, NDArray[np.uint8]]
+    state: Mapping[str, NDArray[np.float64]]
+    language: Mapping[str, str]
+
+
+def policy_input(policy: PolicySpec, observation: Observation) -> PolicyInput:
+    """An observation in the policy's keys and units.
+
+    Raises:
+        ConfigError: The observation lacks a camera or interface that the policy needs.
+    """
+    missing = [name for name in policy.video.values() if name not in observation.images]
+    if missing:
+        raise ConfigError(
+            f"camera {', '.join(missing)} is not in the observation, which has"
+            f" {', '.join(observation.images) or 'none'}"
+        )
+    return PolicyInput(
+        video={key: observation.images[camera] for key, camera in policy.video.items()},
+        state={
+            key: mapping.to_policy(observation.select(mapping.interfaces))
+            for key, mapping in policy.state.items()
+        },
+        language={policy.instruction_key: observation.instruction},
+    )
+
+
+def observation_from(
+    policy: PolicySpec,
+    given: PolicyInput,
+    *,
+    stamp_ns: int,
+    request: ObservationRequest | None = None,
+) -> Observation:
+    """The observation behind what a client sent: the inverse of ``policy_input``.
+
+    Keys that the policy does not know are ignored, as NVIDIA's server does.
+
+    Raises:
+        ConfigError: A key is missing, its array has the wrong shape or type, or the state holds NaN
+            or inf; the text names the key, or the interface that is not finite.
+    """
+    _require("video", policy.video, given.video)
+    _require("state", policy.state, given.state)
+    _require("language", {policy.instruction_key: None}, given.language)
+    for key in policy.video:
+        require_image(f"video key {key!r}", given.video[key])
+    state = []
+    for key, mapping in policy.state.items():
+        values = given.state[key]
+        _require_numbers(f"state key {key!r}", values, (), mapping, ConfigError)
+        state.append(mapping.from_policy(values))
+    return Observation(
+        stamp_ns=stamp_ns,
+        instruction=given.language[policy.instruction_key],
+        images={camera: given.video[key] for key, camera in policy.video.items()},
+        state_names=policy.state_names,
+        state=np.concatenate(state) if state else np.zeros(0),
+        request=request,
+    )
+
+
+def actions_from(
+    policy: PolicySpec, by_key: Mapping[str, NDArray[np.floating]]
+) -> NDArray[np.float64]:
+    """(H, D) Actions in core units and ``policy.action_names`` order, from a policy's answer.
+
+    Args:
+        policy: What is expected.
+        by_key: Action key to (H, D) array; keys that the policy does not name are ignored.
+
+    Raises:
+        ActionError: A key is missing, or its array is not (H, D) numbers for this policy. NaN and
+            inf pass: ``ActionChunk`` refuses them, and knows the interface.
+    """
+    columns = []
+    for key, mapping in policy.action.items():
+        if key not in by_key:
+            raise ActionError(
+                f"action key {key!r} is missing; the answer has {', '.join(by_key) or 'none'}"
+            )
+        values = by_key[key]
+        what = f"action key {key!r} of {policy.source}"
+        _require_numbers(what, values, (policy.horizon,), mapping, ActionError)
+        columns.append(mapping.from_policy(values.astype(np.float64)))
+    return np.concatenate(columns, axis=1)
+
+
+def actions_by_key(policy: PolicySpec, chunk: ActionChunk) -> dict[str, NDArray[np.float64]]:
+    """Action key to (H, D) in the policy's units: the inverse of ``actions_from``.
+
+    Raises:
+        ActionError: The chunk lacks an interface that the policy's keys name.
+    """
+    missing = [name for name in policy.action_names if name not in chunk.names]
+    if missing:
+        raise ActionError(
+            f"the chunk does not command {', '.join(missing)}; it has {', '.join(chunk.names)}"
+        )
+    return {
+        key: mapping.to_policy(
+            chunk.actions[:, [chunk.names.index(name) for name in mapping.interfaces]]
+        )
+        for key, mapping in policy.action.items()
+    }
+
+
+def _require(kind: str, expected: Mapping[str, object], given: Mapping[str, object]) -> None:
+    missing = [key for key in expected if key not in given]
+    if missing:
+        raise ConfigError(
+            f"{kind} key {missing[0]!r} is missing from the observation, which has"
+            f" {', '.join(given) or 'none'}"
+        )
+
+
+def _require_numbers(
+    what: str,
+    values: NDArray[np.floating],
+    leading: tuple[int, ...],
+    mapping: KeyMap,
+    error: type[VlaRosError],
+) -> None:
+    expected = (*leading, len(mapping.interfaces))
+    if values.shape != expected or values.dtype.kind not in "iuf":
+        raise error(
+            f"{what} must be {expected} numbers for {', '.join(mapping.interfaces)};"
+            f" found {values.shape} {values.dtype}"
+        )

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint: what `config/policies/<policy>.yaml` says of it.
+
+Which camera and which interfaces stand behind the policy's own keys, in which units, and how many
+actions at which step it returns. Immutable; any thread may read it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.errors import ConfigError
+from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.section import Section, repeated
+from vla_ros.core.yaml_file import load
+
+# Policy units per radian; `affine` reads scale and offset from the file instead.
+_UNIT_SCALE = {"rad": 1.0, "degree": 180.0 / math.pi}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyMap:
+    """One vector key of a policy and the interfaces behind it.
+
+    The map is affine per interface: ``policy value = scale * core value + offset``.
+
+    Attributes:
+        interfaces: (D,) Interfaces, in the key's order.
+        scale: (D,) float64, never zero.
+        offset: (D,) float64, in the policy's units.
+    """
+
+    interfaces: tuple[str, ...]
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def to_policy(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., D) Core values in the policy's units."""
+        return values * self.scale + self.offset
+
+    def from_policy(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., D) Policy values in radians and metres."""
+        return (values - self.offset) / self.scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicySpec:
+    """A checkpoint, whole.
+
+    Attributes:
+        name: The policy's name.
+        source: The file it was read from.
+        backend: How it is reached, a module of ``vla_ros.backends``.
+        rate_hz: Actions per second of a chunk.
+        horizon: H, actions in a chunk.
+        instruction_key: The policy's key of the instruction.
+        video: The policy's video key to the camera's name.
+        state: The policy's state key to interfaces and units.
+        action: The policy's action key to interfaces and units.
+    """
+
+    name: str
+    source: str
+    backend: str
+    rate_hz: float
+    horizon: int
+    instruction_key: str
+    video: Mapping[str, str]
+    state: Mapping[str, KeyMap]
+    action: Mapping[str, KeyMap]
+
+    @property
+    def step_ns(self) -> int:
+        """Time from one action to the next [ns]."""
+        return round(1e9 / self.rate_hz)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """(D,) All interfaces that a chunk commands, key after key."""
+        return tuple(name for key in self.action.values() for name in key.interfaces)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """(D,) All interfaces that the policy is shown, key after key."""
+        return tuple(name for key in self.state.values() for name in key.interfaces)
+
+    def check_against(self, robot: RobotSpec) -> None:
+        """Refuse a policy that does not fit a robot.
+
+        Raises:
+            ConfigError: It needs a camera or interface that the robot does not have.
+        """
+        self._require("video: camera", self.video.values(), tuple(robot.cameras), robot)
+        self._require("state: interface", self.state_names, robot.state_names, robot)
+        self._require("action: interface", self.action_names, robot.command_names, robot)
+
+    def _require(
+        self, what: str, names: Iterable[str], known: tuple[str, ...], robot: RobotSpec
+    ) -> None:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"{self.source}: {what} {', '.join(unknown)} is not in robot {robot.name}"
+                f" ({robot.source}), which has {', '.join(known) or 'none'}"
+            )
+
+
+def load_policy_spec(path: Path) -> PolicySpec:
+    """Read a policy's description.
+
+    Args:
+        path: A file such as ``config/policies/so101_gr00t.yaml``.
+
+    Raises:
+        ConfigError: The file is missing, malformed, incomplete or contradicts itself.
+    """
+    return policy_spec_from(load(path))
+
+
+def policy_spec_from(root: Section) -> PolicySpec:
+    """Read a policy's description from a parsed file.
+
+    Raises:
+        ConfigError: The description is malformed, incomplete or contradicts itself.
+    """
+    spec = PolicySpec(
+        name=root.text("name"),
+        source=root.source,
+        backend=root.text("backend"),
+        rate_hz=root.number("rate_hz", minimum=0.1, maximum=1000.0),
+        horizon=root.integer("horizon", minimum=1, maximum=1024),
+        instruction_key=root.text("instruction_key"),
+        video=root.entries("video", lambda section: section.text("camera")),
+        state=root.entries("state", _key_map),
+        action=root.entries("action", _key_map),
+    )
+    root.finish()
+    if not spec.action:
+        raise root.error("must hold at least one entry, found none", "action")
+    for name in repeated(spec.action_names):
+        raise root.error(f"{name} stands in more than one entry; one is allowed", "action")
+    return spec
+
+
+def _key_map(section: Section) -> KeyMap:
+    interfaces = section.texts("interfaces")
+    unit = section.choice("unit", *_UNIT_SCALE, "affine")
+    if unit == "affine":
+        scale = np.array(section.numbers("scale", length=len(interfaces)))
+        offset = np.array(section.numbers("offset", length=len(interfaces)))
+        if not scale.all():
+            raise section.error(f"must not hold zero, found {scale.tolist()}", "scale")
+    else:
+        for key in ("scale", "offset"):
+            if section.has(key):
+                raise section.error(f"may stand with unit affine only, found unit {unit}", key)
+        scale = np.full(len(interfaces), _UNIT_SCALE[unit])
+        offset = np.zeros(len(interfaces))
+    return KeyMap(interfaces, scale, offset)
