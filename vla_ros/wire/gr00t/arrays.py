@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One numpy array as a msgpack map, and back, in GR00T's two encodings.
+
+``npy`` is ``{"__ndarray_class__": true, "as_npy": <a .npy file>}``; ``msgpack_numpy`` is
+``{b"nd": true, b"type": "<f4", b"kind": b"", b"shape": [...], b"data": <bytes>}``. Arrays of
+Python objects are refused both ways, because reading one means unpickling. Decoded arrays are
+read-only views of the message. Pure; any thread may call.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.errors import WireFormatError
+from vla_ros.wire.shown import shown
+
+Array = NDArray[Any]
+Parts = tuple[bytes | memoryview, ...]
+
+MAX_DIMENSIONS = 8
+_MAX_HEADER_BYTES = 1024
+_NPY_KEY = "__ndarray_class__"
+_NUMPY_KEY = b"nd"
+# The map up to where the bytes' own header and the bytes follow.
+_NPY_START: bytes = msgpack.packb({_NPY_KEY: True, "as_npy": b""})[:-2]
+_ALLOWED = "bool, and int, uint and float of 8 to 64 bits"
+_DTYPE = re.compile(r"[<>=|]?[biuf][1248]|bool|u?int(8|16|32|64)|float(16|32|64)")
+_NPY_PREFIX = b"\x93NUMPY\x01\x00"
+# What numpy writes. Read by pattern, because numpy's own reader evaluates the text.
+_NPY_HEADER = re.compile(
+    r"\{'descr': '([^']{1,16})', 'fortran_order': (False|True),"
+    r" 'shape': \(((?:\d+, ?)*(?:\d+)?)\), ?\} *\n?"
+)
+
+
+def encode_npy(array: Array, where: str) -> Parts:
+    """An array as a map that holds a .npy file.
+
+    Args:
+        array: Any shape, C or Fortran order.
+        where: Its place in the message, for errors.
+
+    Returns:
+        The packed map in parts, so that the array's bytes are copied once, when all is joined.
+
+    Raises:
+        WireFormatError: Its dtype is not allowed.
+    """
+    _check_dtype(array.dtype, where)
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    header = _npy_header(array.dtype.str, fortran, array.shape)
+    data = _bytes_of(array.T if fortran else array)
+    return _NPY_START, _bin_header(len(header) + data.nbytes), header, data
+
+
+def encode_numpy(array: Array, where: str) -> Parts:
+    """An array as a msgpack_numpy map.
+
+    Args:
+        array: Any shape; sent in C order.
+        where: Its place in the message, for errors.
+
+    Returns:
+        The packed map in parts, as ``encode_npy``.
+
+    Raises:
+        WireFormatError: Its dtype is not allowed.
+    """
+    _check_dtype(array.dtype, where)
+    data = _bytes_of(array)
+    return _numpy_start(array.dtype.str, array.shape), _bin_header(data.nbytes), data
+
+
+def is_npy(value: Mapping[Any, Any]) -> bool:
+    """Whether a map claims to be an array of the npy encoding."""
+    return _NPY_KEY in value
+
+
+def is_numpy(value: Mapping[Any, Any]) -> bool:
+    """Whether a map claims to be an array of the msgpack_numpy encoding."""
+    return _NUMPY_KEY in value
+
+
+def decode_npy(value: Mapping[Any, Any], where: str) -> Array:
+    """The array in a map that holds a .npy file.
+
+    Raises:
+        WireFormatError: The file is not one, is cut short, or holds a dtype that is not allowed.
+    """
+    file = value.get("as_npy")
+    if not isinstance(file, bytes):
+        raise WireFormatError(f"{where}: as_npy must be bytes, found {type(file).__name__}")
+    if not file.startswith(_NPY_PREFIX) or len(file) < 10:
+        raise WireFormatError(
+            f"{where}: as_npy must be a .npy file of version 1.0, found {file[:8]!r}"
+        )
+    start = 10 + int.from_bytes(file[8:10], "little")
+    if not start <= min(len(file), 10 + _MAX_HEADER_BYTES):
+        raise WireFormatError(
+            f"{where}: the .npy header claims {start - 10} bytes of a file of {len(file)};"
+            f" at most {_MAX_HEADER_BYTES} are allowed"
+        )
+    header = _NPY_HEADER.fullmatch(file[10:start].decode("latin-1"))
+    if header is None:
+        raise WireFormatError(
+            f"{where}: the .npy header must be {{'descr': '<f4', 'fortran_order': False,"
+            f" 'shape': (1, 2), }} in this form, found {file[10 : min(start, 90)]!r}"
+        )
+    dtype = _dtype(header[1], where)
+    shape = tuple(int(size) for size in header[3].split(",") if size.strip())
+    return _view(file, start, dtype, shape, where, order="F" if header[2] == "True" else "C")
+
+
+def decode_numpy(value: Mapping[Any, Any], where: str) -> Array | bool | int | float:
+    """The array, or the single number, in a msgpack_numpy map.
+
+    As GR00T's server does, this takes ``type`` as text or bytes, by code or by name, and any
+    ``kind`` but the object one.
+
+    Raises:
+        WireFormatError: A field is missing or wrong, or the dtype is not allowed.
+    """
+    if value.get(b"kind") in (b"O", "O"):
+        raise WireFormatError(f"{where}: an array of objects is refused; allowed: {_ALLOWED}")
+    data = value.get(b"data")
+    if not isinstance(data, bytes):
+        raise WireFormatError(f"{where}: data must be bytes, found {type(data).__name__}")
+    dtype = _dtype(value.get(b"type"), where)
+    if value[_NUMPY_KEY] is True:
+        return _view(data, 0, dtype, _shape(value.get(b"shape"), where), where, order="C")
+    if value[_NUMPY_KEY] is False:
+        number: bool | int | float = _view(data, 0, dtype, (), where, order="C").item()
+        return number
+    raise WireFormatError(f"{where}: nd must be true or false, found {value[_NUMPY_KEY]!r}")
+
+
+def _view(
+    data: bytes, start: int, dtype: np.dtype[Any], shape: tuple[int, ...], where: str, *, order: str
+) -> Array:
+    """A read-only array over the rest of a message; a copy only where the bytes are swapped."""
+    needed = math.prod(shape) * dtype.itemsize
+    if len(shape) > MAX_DIMENSIONS or needed != len(data) - start:
+        raise WireFormatError(
+            f"{where}: shape {shape} of {dtype} needs {needed} bytes and at most"
+            f" {MAX_DIMENSIONS} dimensions, found {len(data) - start} bytes"
+        )
+    try:
+        array: Array = np.ndarray(shape, dtype, data, start, order="F" if order == "F" else "C")
+    except (ValueError, OverflowError) as error:
+        raise WireFormatError(f"{where}: shape {shape} cannot be: {error}") from error
+    if not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+        array.flags.writeable = False
+    return array
+
+
+def _shape(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(size) is int and size >= 0 for size in value):
+        raise WireFormatError(
+            f"{where}: shape must be a list of integers of 0 or more, found {shown(value)}"
+        )
+    return tuple(value)
+
+
+def _dtype(code: Any, where: str) -> np.dtype[Any]:
+    text = code.decode("latin-1") if isinstance(code, bytes) else code
+    if not isinstance(text, str) or _DTYPE.fullmatch(text) is None:
+        raise WireFormatError(f"{where}: dtype {shown(code)} is refused; allowed: {_ALLOWED}")
+    try:
+        return np.dtype(text)
+    except TypeError as error:
+        raise WireFormatError(
+            f"{where}: dtype {shown(code)} does not exist; allowed: {_ALLOWED}"
+        ) from error
+
+
+def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise WireFormatError(f"{where}: an array of {dtype} is refused; allowed: {_ALLOWED}")
+
+
+def _bytes_of(array: Array) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+@lru_cache(maxsize=256)
+def _npy_header(descr: str, fortran_order: bool, shape: tuple[int, ...]) -> bytes:  # noqa: FBT001
+    file = io.BytesIO()
+    fields = {"descr": descr, "fortran_order": fortran_order, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
+
+
+@lru_cache(maxsize=256)
+def _numpy_start(descr: str, shape: tuple[int, ...]) -> bytes:
+    fields = {_NUMPY_KEY: True, b"type": descr, b"kind": b"", b"shape": shape, b"data": b""}
+    start: bytes = msgpack.packb(fields)[:-2]
+    return start
+
+
+def _bin_header(length: int) -> bytes:
+    """What msgpack writes before that many bytes."""
+    if length < 1 << 8:
+        return struct.pack(">BB", 0xC4, length)
+    if length < 1 << 16:
+        return struct.pack(">BH", 0xC5, length)
+    return struct.pack(">BI", 0xC6, length)

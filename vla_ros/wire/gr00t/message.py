@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and replies of GR00T's policy server, as bytes. Pure; any thread may call.
+
+A request is ``{"endpoint": ..., "data": ..., "api_token": ...}``; a reply is the endpoint's value,
+or ``{"error": text}``, in every wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vla_ros.core.errors import RemotePolicyError, WireFormatError
+from vla_ros.wire.gr00t.codec import DEFAULT_MAX_BYTES, pack, unpack
+from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.shown import shown
+
+# What a server can be asked. Wire A5 knows no reset.
+PING = "ping"
+KILL = "kill"
+RESET = "reset"
+GET_ACTION = "get_action"
+GET_MODALITY_CONFIG = "get_modality_config"
+
+_UNAUTHORIZED = "Unauthorized"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks.
+
+    Attributes:
+        endpoint: Which endpoint; it need not exist.
+        data: Its arguments.
+        api_token: What the client says to be let in; None: nothing.
+        wire: The wire to answer ``get_action`` in.
+    """
+
+    endpoint: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    api_token: str | None = field(default=None, repr=False)
+    wire: Gr00tWire = Gr00tWire.B
+
+
+def encode_request(request: Request) -> bytes:
+    """A request as bytes.
+
+    Raises:
+        WireFormatError: The data hold what cannot be sent.
+    """
+    message: dict[str, Any] = {"endpoint": request.endpoint}
+    if request.data:
+        message["data"] = request.data
+    if request.api_token is not None:
+        message["api_token"] = request.api_token
+    return pack(message, request.wire)
+
+
+def decode_request(data: bytes | memoryview, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Request:
+    """The request in bytes.
+
+    As in GR00T, a missing endpoint means ``get_action``. Missing data or nil mean none.
+
+    Raises:
+        WireFormatError: It is no request, or longer than allowed.
+    """
+    unpacked = unpack(data, max_bytes=max_bytes)
+    message = unpacked.value
+    if not isinstance(message, Mapping):
+        raise WireFormatError(f"a request must be a map; found {shown(message)}")
+    endpoint = message.get("endpoint", GET_ACTION)
+    if not isinstance(endpoint, str):
+        raise WireFormatError(f"endpoint must be a string; found {shown(endpoint)}")
+    arguments = message.get("data")
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, Mapping):
+        raise WireFormatError(f"data must be a map; found {shown(arguments)}")
+    token = message.get("api_token")
+    if token is not None and not isinstance(token, str):
+        raise WireFormatError(f"api_token must be a string; found {type(token).__name__}")
+    wire = Gr00tWire.B
+    if unpacked.has_npy_arrays:
+        wire = Gr00tWire.A6 if "observation" in arguments else Gr00tWire.A5
+    return Request(endpoint, arguments, token, wire)
+
+
+def encode_reply(value: Any, wire: Gr00tWire) -> bytes:
+    """An endpoint's value as bytes.
+
+    Raises:
+        WireFormatError: It holds what cannot be sent.
+    """
+    return pack(value, wire)
+
+
+def encode_error(text: str) -> bytes:
+    """An error as bytes; the same in every wire."""
+    return pack({"error": text}, Gr00tWire.B)
+
+
+def decode_reply(data: bytes | memoryview, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
+    """The value in a reply.
+
+    Raises:
+        RemotePolicyError: It is an error; the text is the server's own.
+        WireFormatError: It is no reply, or longer than allowed.
+    """
+    value = unpack(data, max_bytes=max_bytes).value
+    if isinstance(value, Mapping) and "error" in value:
+        text = value["error"]
+        if not isinstance(text, str):
+            text = shown(text)
+        if not text:
+            text = "an error without a text (the server could not read the request, most likely)"
+        elif text.startswith(_UNAUTHORIZED):
+            text = f"{text} (api_token is missing or not the server's)"
+        raise RemotePolicyError(f"the policy server says: {text}")
+    return value
