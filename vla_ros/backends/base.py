@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam between a robot and a policy: four verbs.
+
+Every backend is driven by exactly one thread, which it may block for at most its own deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.core.action_chunk import ActionChunk, ChunkTiming
+from vla_ros.core.observation import Observation, Prefix
+from vla_ros.core.policy_spec import PolicySpec
+from vla_ros.core.robot_spec import RobotSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInfo:
+    """What a policy said of itself when it was connected to.
+
+    Attributes:
+        description: For people: what answered, and in which wire.
+        prefix: Whether it can use committed actions, and how it was made to.
+        max_batch: How many observations it infers at once.
+    """
+
+    description: str
+    prefix: Literal["none", "guided", "trained"] = "none"
+    max_batch: int = 1
+
+
+class PolicyBackend(ABC):
+    """A way to reach a policy.
+
+    Attributes:
+        Config: The backend's own parameters, a frozen dataclass of ``core.params.param`` fields.
+            They become the ROS parameters ``backend.*`` and the server's ``--backend-option``.
+    """
+
+    Config: ClassVar[type]
+
+    def __init__(
+        self,
+        config: Any,
+        *,
+        robot: RobotSpec,
+        policy: PolicySpec,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Keep the facts; connect to nothing yet.
+
+        Args:
+            config: An instance of ``Config``.
+            robot: The body.
+            policy: The checkpoint, already checked against the body.
+            now_ns: The clock of the observations' stamps, for the chunks' timing: the ROS clock
+                in a node.
+        """
+        self.config = config
+        self.robot = robot
+        self.policy = policy
+        self.now_ns = now_ns
+
+    @abstractmethod
+    def connect(self) -> PolicyInfo:
+        """Shake hands, and check what the policy says of itself against the specs.
+
+        May be called again after any error, and then starts afresh.
+
+        Raises:
+            BackendUnavailable: Nobody answered in time.
+            BackendError: What answered is not what was expected.
+            ConfigError: The policy and the specs contradict each other.
+        """
+
+    @abstractmethod
+    def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
+        """The chunk of actions for an observation, in core units, stamped with its stamp.
+
+        Args:
+            observation: What the robot sees.
+            prefix: Actions that will be executed whatever the answer is.
+
+        Raises:
+            BackendError: No chunk came of it.
+            ConfigError: The observation lacks what the policy needs.
+            ActionError: The answer must not be executed.
+        """
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the episode. Whether that reaches a remote policy, the docstring says.
+
+        Raises:
+            BackendError: The policy could not be reset.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. Never raises; a second call does nothing."""
+
+    def chunk(
+        self,
+        observation: Observation,
+        actions: NDArray[np.float64],
+        *,
+        sent_ns: int,
+        received_ns: int,
+    ) -> ActionChunk:
+        """The answer to an observation: stamped with its stamp, named after its request.
+
+        Args:
+            observation: What was asked.
+            actions: (H, D) In core units and ``policy.action_names`` order.
+            sent_ns: When the request left for the policy (or the model was called).
+            received_ns: When the answer was in.
+
+        Raises:
+            ActionError: The actions must not be executed.
+        """
+        request = observation.request
+        return ActionChunk(
+            stamp_ns=observation.stamp_ns,
+            step_ns=self.policy.step_ns,
+            names=self.policy.action_names,
+            actions=actions,
+            request_id=request.request_id if request else 0,
+            epoch=request.epoch if request else 0,
+            timing=ChunkTiming(
+                requested_ns=request.stamp_ns if request else 0,
+                sent_ns=sent_ns,
+                received_ns=received_ns,
+            ),
+        )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find a backend by its name. Any thread may call.
+
+Modules whose names start with an underscore are parts of backends, and no backends themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import vla_ros.backends
+from vla_ros.backends.base import PolicyBackend
+from vla_ros.core.errors import ConfigError
+
+_NOT_BACKENDS = frozenset({"base", "registry"})
+
+
+def backend_names() -> tuple[str, ...]:
+    """All backends that this package has, whether or not their libraries are installed."""
+    names = [module.name for module in pkgutil.iter_modules(vla_ros.backends.__path__)]
+    return tuple(
+        sorted(name for name in names if name not in _NOT_BACKENDS and not name.startswith("_"))
+    )
+
+
+def backend_class(name: str) -> type[PolicyBackend]:
+    """Import a backend.
+
+    Raises:
+        ConfigError: There is no such backend, or a library that it needs is not installed.
+    """
+    if name not in backend_names():
+        raise ConfigError(
+            f"backend {name!r} does not exist; there are {', '.join(backend_names())}"
+        )
+    try:
+        module = importlib.import_module(f"vla_ros.backends.{name}")
+    except ImportError as error:
+        raise ConfigError(
+            f"backend {name!r} needs a Python package that cannot be imported: {error}"
+        ) from error
+    backend: type[PolicyBackend] = module.Backend
+    return backend
