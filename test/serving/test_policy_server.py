@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from test.support.golden_server import GoldenServer, golden
+from test.support.gr00t_samples import POLICY, ROBOT, moves, observation, policy, robot
+from test.support.programs import PATIENCE_S, policy_server, program
+from test.support.zmq_peers import serving
+from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
+from vla_ros.backends.hold import HoldConfig
+from vla_ros.backends.replay import ReplayConfig
+from vla_ros.core.errors import ConfigError, RemotePolicyError
+from vla_ros.serving.policy_server import delays, is_loopback, main, parse_options, parser
+from vla_ros.wire.gr00t.wires import Gr00tWire
+
+B = Gr00tWire.B
+ENDED_WITHIN_S = 1.0
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> list[str]:
+    """The arguments that name a robot and a policy."""
+    (tmp_path / "robot.yaml").write_text(ROBOT)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    return ["--robot", str(tmp_path / "robot.yaml"), "--policy", str(tmp_path / "policy.yaml")]
+
+
+def backend(port: int, **config: Any) -> Backend:
+    settings = {"port": port, "timeout_s": 10.0, **config}
+    return Backend(Gr00tConfig(**settings), robot=robot(), policy=policy())
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    with zmq.Context() as made:
+        yield made
+
+
+def ask(context: zmq.Context[zmq.Socket[bytes]], port: int, request: bytes) -> Any:
+    with context.socket(zmq.REQ) as client:
+        client.linger = 0
+        client.rcvtimeo = 10_000
+        client.connect(f"tcp://127.0.0.1:{port}")
+        client.send(request)
+        return msgpack.unpackb(client.recv())
+
+
+def test_a_policy_is_served_until_the_signal(facts: list[str]):
+    # Just after a reply it is about to wait again, and a signal is missed most easily.
+    for number in (signal.SIGTERM, signal.SIGINT) * 3:
+        with policy_server(*facts) as (server, port):
+            ours = backend(port)
+            assert ours.connect().description.endswith("wire B")
+            chunk = ours.infer(observation())
+            ours.reset()
+            server.process.send_signal(number)
+            started_s = time.monotonic()
+            assert server.process.wait(PATIENCE_S) == 0
+            assert time.monotonic() - started_s < ENDED_WITHIN_S
+            ours.close()
+        assert (chunk.actions == observation().state).all()
+
+
+def test_bad_requests_are_answered_and_stop_nothing(
+    facts: list[str], context: zmq.Context[zmq.Socket[bytes]]
+):
+    with policy_server(*facts, "--api-token", "secret") as (server, port):
+        assert ask(context, port, bytes(100_000_000)) == {
+            "error": "message has 100000000 bytes; at most 67108864 are allowed"
+        }
+        bomb = b"\xdd\x00\x10\x00\x00" + b"\x90" * 2**20
+        assert "not msgpack within the limits" in ask(context, port, bomb)["error"]
+        assert "Unauthorized" in ask(context, port, golden(B, "ping_request"))["error"]
+        wrong = backend(port, api_token="wrong")
+        with pytest.raises(RemotePolicyError, match="Unauthorized"):
+            wrong.connect()
+        wrong.close()
+
+        right = backend(port, api_token="secret")
+        assert right.infer(observation()).horizon == 16
+        right.close()
+        assert ask(context, port, golden(B, "kill_request")) is None
+        assert server.process.wait(PATIENCE_S) == 0
+        assert server.written.count("refused a request") == 4
+        assert "secret" not in server.written
+
+
+def test_answers_may_be_delayed(facts: list[str]):
+    options = ("--latency-ms", "300", "--latency-jitter-ms", "50")
+    with policy_server(*facts, *options) as (_, port):
+        ours = backend(port)
+        ours.connect()
+        started_s = time.monotonic()
+        ours.infer(observation())
+        assert time.monotonic() - started_s >= 0.25
+        ours.close()
+
+
+def test_another_server_may_be_served(facts: list[str]):
+    with serving(GoldenServer(Gr00tWire.A5)) as other:
+        options = ("--backend", "gr00t_zmq", "--backend-option", f"port={other.port}")
+        with policy_server(*facts, *options) as (_, port):
+            ours = backend(port)
+            np.testing.assert_array_equal(ours.infer(observation()).actions, moves())
+            ours.close()
+
+
+def test_a_signal_ends_it_even_while_the_backend_hangs(facts: list[str]):
+    with serving(lambda _: None) as silent:
+        command = ["-m", "vla_ros.serving.policy_server", *facts, "--port", "0"]
+        options = ["--backend", "gr00t_zmq", "--backend-option", f"port={silent.port}"]
+        with program([*command, *options, "--backend-option", "timeout_s=60"]) as server:
+            server.wait_for("listening at")
+            while not silent.requests:
+                time.sleep(0.01)
+            server.process.terminate()
+            started_s = time.monotonic()
+            assert server.process.wait(PATIENCE_S) == 0
+            assert time.monotonic() - started_s < ENDED_WITHIN_S
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_who_lets_everybody_in_is_warned(facts: list[str], host: str, warned: bool):
+    with policy_server(*facts, "--host", host) as (server, _):
+        assert ("anybody who reaches" in server.written) is warned
+    with policy_server(*facts, "--host", host, VLA_ROS_API_TOKEN="x") as (server, _):
+        assert "anybody who reaches" not in server.written
+
+
+def test_a_policy_that_cannot_be_reached_is_told(facts: list[str]):
+    options = ["--port", "0", "--backend", "gr00t_zmq", "--backend-option", "port=1"]
+    with program(["-m", "vla_ros.serving.policy_server", *facts, *options]) as server:
+        server.wait_for("ERROR policy_server: tcp://127.0.0.1:1: nobody listens there")
+        assert server.process.wait(PATIENCE_S) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--backend-option", "speed=1"], "--backend-option: unknown parameter 'speed'"),
+        (["--backend-option", "speed"], "'speed': must be NAME=VALUE"),
+        (["--backend", "replay"], "parameter 'recording' is required"),
+        (["--policy", "no_such"], "policies: 'no_such' is not known"),
+        (["--robot", "no_such"], "robots: 'no_such' is not known"),
+        (["--host", "no host"], "cannot listen at tcp://no host:"),
+    ],
+)
+def test_what_is_told_wrong_is_named(
+    facts: list[str], options: list[str], text: str, caplog: pytest.LogCaptureFixture
+):
+    assert main([*facts, "--port", "0", *options]) == 2
+    assert text in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--port", "65536"], "must be int of 0 to 65535, found '65536'"),
+        (["--port", "x"], "must be int of 0 to 65535, found 'x'"),
+        (["--latency-ms", "-1"], "must be float of 0 to 600000, found '-1'"),
+        (["--latency-jitter-ms", "nan"], "must be float of 0 to 600000, found 'nan'"),
+        (["--max-message-mib", "0"], "must be float of 0.001 to 1024, found"),
+        (["--modality-wire", "T"], "invalid choice: 'T'"),
+        (["--backend", "base"], "invalid choice: 'base'"),
+    ],
+)
+def test_arguments_that_cannot_be_are_named(
+    facts: list[str], options: list[str], text: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*facts, *options])
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_options_are_read_as_their_parameter_wants():
+    given = ["host=127.0.0.2", "port=5556", "timeout_s=1", "api_token=12 = 12"]
+    assert parse_options(Gr00tConfig, given) == {
+        "host": "127.0.0.2", "port": 5556, "timeout_s": 1, "api_token": "12 = 12",
+    }  # fmt: skip
+    assert parse_options(ReplayConfig, ["recording=a=b.npz"]) == {"recording": "a=b.npz"}
+    assert parse_options(HoldConfig, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (["port"], "'port': must be NAME=VALUE"),
+        (["port=1", "port=2"], "'port=2': must be NAME=VALUE, and each name stand once"),
+        (["port=[1"], r"'port=\[1': is not YAML"),
+    ],
+)
+def test_options_that_cannot_be_read_are_named(given: list[str], text: str):
+    with pytest.raises(ConfigError, match=text):
+        parse_options(Gr00tConfig, given)
+
+
+def test_delays_vary_around_the_mean_and_are_never_negative():
+    draw = delays(0.1, 0.02, random.Random(3))
+    drawn = [draw() for _ in range(1000)]
+    assert 0.08 <= min(drawn) < 0.081
+    assert 0.119 < max(drawn) <= 0.12
+    assert delays(0.1, 0.0, random.Random(3))() == 0.1
+    late = delays(0.0, 0.01, random.Random(3))
+    assert min(late() for _ in range(100)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.3.2.1", True), ("localhost", True), ("::1", True),
+        ("0.0.0.0", False), ("*", False), ("10.0.0.7", False), ("robot.local", False),
+    ],
+)  # fmt: skip
+def test_loopback_is_known(host: str, loopback: bool):
+    assert is_loopback(host) is loopback

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgpack
+import pytest
+import zmq
+
+from test.support.golden_backend import GoldenBackend, error_of
+from test.support.golden_server import golden
+from vla_ros.backends.base import PolicyInfo
+from vla_ros.core.action_chunk import ActionChunk
+from vla_ros.core.errors import BackendUnavailable, ConfigError
+from vla_ros.core.observation import Observation, Prefix
+from vla_ros.serving.gr00t_service import Gr00tService
+from vla_ros.serving.zmq_front import MAX_WAITING, ZmqFront
+from vla_ros.wire.gr00t.wires import Gr00tWire
+
+B = Gr00tWire.B
+PING, PONG = golden(B, "ping_request"), golden(B, "ping_reply")
+ASK, ACTION = golden(B, "get_action_request"), golden(B, "get_action_reply")
+MAX_BYTES = 100_000
+PATIENCE_MS = 10_000
+
+
+class Slow(GoldenBackend):
+    """Thinks until it is told to answer, and notes which thread asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.thinking = threading.Event()
+        self.threads: set[str] = set()
+        self.closed = False
+
+    def connect(self) -> PolicyInfo:
+        self.threads.add(threading.current_thread().name)
+        return super().connect()
+
+    def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
+        self.threads.add(threading.current_thread().name)
+        self.thinking.set()
+        assert self.go.wait(10)
+        return super().infer(observation, prefix)
+
+    def close(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.closed = True
+
+
+class Running:
+    """A front that runs in a thread of its own."""
+
+    def __init__(self, backend: GoldenBackend, **options: Any) -> None:
+        token = options.pop("api_token", None)
+        self.service = Gr00tService(backend, api_token=token, max_bytes=MAX_BYTES)
+        self.front = ZmqFront(
+            self.service, backend, address="tcp://127.0.0.1:*", max_bytes=MAX_BYTES, **options
+        )
+        self.ended: bool | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.ended = self.front.run()
+        except BackendUnavailable as error:
+            self.error = error
+
+    def stop(self) -> None:
+        self.front.stop()
+        self.join()
+
+    def join(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(backend: GoldenBackend, **options: Any) -> Running:
+        started.append(Running(backend, **options))
+        return started[-1]
+
+    yield start
+    for item in started:
+        item.stop()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made: list[zmq.Socket[bytes]] = []
+
+    def to(running: Running, kind: int = zmq.REQ) -> zmq.Socket[bytes]:
+        client = context.socket(kind)
+        client.linger = 0
+        client.rcvtimeo = client.sndtimeo = PATIENCE_MS
+        client.connect(running.front.address)
+        made.append(client)
+        return client
+
+    yield to
+    for client in made:
+        client.close()
+    context.term()
+
+
+def ask(client: zmq.Socket[bytes], request: bytes) -> bytes:
+    client.send(request)
+    return client.recv()
+
+
+def test_requests_are_answered(run: Callable[..., Running], connect: Callable[..., Any]):
+    client = connect(run(GoldenBackend()))
+
+    assert ask(client, PING) == PONG
+    assert ask(client, ASK) == ACTION
+    assert ask(client, golden(B, "reset_request")) == golden(B, "reset_reply")
+    assert "Unknown endpoint" in error_of(ask(client, msgpack.packb({"endpoint": "x"})))
+
+
+def test_one_thread_owns_the_backend(run: Callable[..., Running], connect: Callable[..., Any]):
+    backend = Slow()
+    backend.go.set()
+    running = run(backend)
+    for _ in range(3):
+        assert ask(connect(running), ASK) == ACTION
+    running.stop()
+
+    assert len(backend.threads) == 1
+    assert backend.closed
+    assert running.ended
+
+
+def test_a_ping_is_answered_while_the_policy_thinks(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    backend = Slow()
+    running = run(backend)
+    thinking, other = connect(running), connect(running)
+    thinking.send(ASK)
+    assert backend.thinking.wait(10)
+
+    assert ask(other, PING) == PONG
+    assert ask(other, golden(B, "get_modality_config_request"))
+    assert not thinking.poll(0)
+    backend.go.set()
+    assert thinking.recv() == ACTION
+
+
+def test_every_request_gets_one_reply_in_the_order_of_the_work(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    client = connect(run(GoldenBackend()), zmq.DEALER)
+    for number in range(10):
+        client.send_multipart([b"%d" % number, b"", ASK])
+
+    replies = [client.recv_multipart() for _ in range(10)]
+
+    assert replies == [[b"%d" % number, b"", ACTION] for number in range(10)]
+    assert not client.poll(50)
+
+
+def test_who_asks_too_much_is_told(run: Callable[..., Running], connect: Callable[..., Any]):
+    backend = Slow()
+    client = connect(run(backend), zmq.DEALER)
+    for _ in range(MAX_WAITING + 1):
+        client.send_multipart([b"", ASK])
+
+    assert error_of(client.recv_multipart()[1]) == (
+        f"the server is busy: {MAX_WAITING} requests are waiting already"
+    )
+    backend.go.set()
+    assert [client.recv_multipart()[1] for _ in range(MAX_WAITING)] == [ACTION] * MAX_WAITING
+
+
+@pytest.mark.parametrize(
+    ("frames", "envelope"),
+    [
+        ([PING], []),
+        ([b"", PING], [b""]),
+        ([b"id", b"", PING], [b"id", b""]),
+        ([b"id", b"more", b"", PING], [b"id", b"more", b""]),
+    ],
+)
+def test_a_clients_own_frames_come_back(
+    run: Callable[..., Running],
+    connect: Callable[..., Any],
+    frames: list[bytes],
+    envelope: list[bytes],
+):
+    client = connect(run(GoldenBackend()), zmq.DEALER)
+    client.send_multipart(frames)
+
+    assert client.recv_multipart() == [*envelope, PONG]
+
+
+@pytest.mark.parametrize(("parts", "count"), [([b"a", b"b"], 2), ([b"x"] * 50, 50)])
+def test_a_request_of_many_parts_is_refused(
+    run: Callable[..., Running], connect: Callable[..., Any], parts: list[bytes], count: int
+):
+    client = connect(run(GoldenBackend()))
+    client.send_multipart(parts)
+
+    assert error_of(client.recv()) == f"a request has one part; found {count}"
+    assert ask(client, PING) == PONG
+
+
+def test_a_message_beyond_the_limit_is_refused_and_one_far_beyond_is_cut_off(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    running = run(GoldenBackend())
+    client, flood = connect(running), connect(running)
+
+    text = error_of(ask(client, bytes(MAX_BYTES + 1)))
+    assert text == f"message has {MAX_BYTES + 1} bytes; at most {MAX_BYTES} are allowed"
+    flood.send(bytes(4 * MAX_BYTES + 1))
+    assert not flood.poll(100)
+    assert ask(client, PING) == PONG
+
+
+def test_bad_bytes_stop_nothing(run: Callable[..., Running], connect: Callable[..., Any]):
+    client = connect(run(GoldenBackend()))
+    for data in (b"", b"\xc1", ASK[:100], b"\xdd\xff\xff\xff\xff", b"\x91" * 50_000):
+        assert "not msgpack" in error_of(ask(client, data))
+
+    assert ask(client, ASK) == ACTION
+
+
+def test_a_fault_of_the_backend_is_answered_and_stops_nothing(
+    run: Callable[..., Running], connect: Callable[..., Any], caplog: pytest.LogCaptureFixture
+):
+    backend = GoldenBackend()
+    backend.error = ZeroDivisionError("a bug")
+    client = connect(run(backend))
+
+    assert error_of(ask(client, ASK)) == "the policy failed: ZeroDivisionError: a bug"
+    assert "Traceback" in caplog.text
+    backend.error = None
+    assert ask(client, ASK) == ACTION
+
+
+def test_a_client_that_is_gone_stops_nothing(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    backend = Slow()
+    running = run(backend)
+    leaving = connect(running)
+    leaving.send(ASK)
+    assert backend.thinking.wait(10)
+    leaving.close()
+    backend.go.set()
+
+    assert ask(connect(running), ASK) == ACTION
+
+
+def test_actions_are_delayed_and_nothing_else(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    client = connect(run(GoldenBackend(), delay_s=lambda: 0.2))
+    assert ask(client, PING) == PONG
+    started_s = time.monotonic()
+    assert ask(client, golden(B, "reset_request")) == golden(B, "reset_reply")
+    reset_s = time.monotonic()
+    assert ask(client, ASK) == ACTION
+
+    assert reset_s - started_s < 0.2 <= time.monotonic() - reset_s
+
+
+def test_a_delay_does_not_hold_up_the_end(run: Callable[..., Running], connect: Callable[..., Any]):
+    delayed = threading.Event()
+
+    def long() -> float:
+        delayed.set()
+        return 60.0
+
+    running = run(GoldenBackend(), delay_s=long)
+    client = connect(running)
+    client.send(ASK)
+    assert delayed.wait(10)
+    started_s = time.monotonic()
+    running.stop()
+
+    assert time.monotonic() - started_s < 1.0
+    assert running.ended
+    assert client.recv() == ACTION
+
+
+def test_a_kill_is_answered_and_ends_it(run: Callable[..., Running], connect: Callable[..., Any]):
+    running = run(GoldenBackend(), api_token="secret")
+    client = connect(running)
+
+    assert ask(client, golden(B, "kill_request")) == golden(B, "kill_reply")
+    running.join()
+    assert running.ended
+
+
+def test_what_still_waits_at_the_end_is_told_so(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    backend = Slow()
+    running = run(backend)
+    first, second = connect(running), connect(running)
+    first.send(ASK)
+    assert backend.thinking.wait(10)
+    second.send(ASK)
+    # It is in the queue once the front has answered what came after it.
+    assert ask(connect(running), PING) == PONG
+    threading.Timer(0.1, backend.go.set).start()
+    running.stop()
+
+    assert first.recv() == ACTION
+    assert error_of(second.recv()) == "the server is ending"
+
+
+def test_a_call_that_hangs_is_left_behind(run: Callable[..., Running], connect: Callable[..., Any]):
+    backend = Slow()
+    running = run(backend)
+    client = connect(running)
+    client.send(ASK)
+    assert backend.thinking.wait(10)
+    started_s = time.monotonic()
+    running.stop()
+
+    assert time.monotonic() - started_s < 1.0
+    assert running.ended is False
+    backend.go.set()
+
+
+def test_a_backend_that_cannot_be_connected_ends_it(
+    run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+):
+    backend = GoldenBackend()
+
+    def refuse() -> PolicyInfo:
+        raise BackendUnavailable("the model is not there")
+
+    monkeypatch.setattr(backend, "connect", refuse)
+    running = run(backend)
+    running.join()
+
+    assert str(running.error) == "the model is not there"
+
+
+def test_requests_wait_for_the_backend_to_be_connected(
+    run: Callable[..., Running], connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    backend, go = GoldenBackend(), threading.Event()
+
+    def load() -> PolicyInfo:
+        assert go.wait(10)
+        return PolicyInfo("loaded")
+
+    monkeypatch.setattr(backend, "connect", load)
+    running = run(backend)
+    waiting = connect(running)
+    waiting.send(ASK)
+    assert ask(connect(running), PING) == PONG
+    assert not waiting.poll(0)
+    go.set()
+    assert waiting.recv() == ACTION
+
+
+def test_an_address_that_is_taken_is_named(run: Callable[..., Running]):
+    backend = GoldenBackend()
+    address = run(backend).front.address
+
+    with pytest.raises(ConfigError, match=f"cannot listen at {address}: Address already in use"):
+        ZmqFront(Gr00tService(backend), backend, address=address, max_bytes=MAX_BYTES)
