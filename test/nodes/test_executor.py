@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+from vla_ros_msgs.msg import ActionChunk as ActionChunkMsg
+from vla_ros_msgs.msg import ChunkTiming, ExecutorState, ObservationRequest, RequestFailure
+
+from test.core.helpers import policy
+from test.nodes.stage import POSE, Sensors
+from test.ros.harness import Domain
+from vla_ros.core.action_chunk import ActionChunk
+from vla_ros.core.action_chunk import ChunkTiming as Timing
+from vla_ros.nodes.executor import Executor
+from vla_ros.ros.diagnostics import TOPIC
+from vla_ros.ros.qos import COMMAND, EVENT, LATCHED, NEWEST
+from vla_ros.ros.ring_messages import chunk_to_message, failure_to_message
+from vla_ros.ros.stamps import ns_from_time
+
+NAMES = policy().action_names  # a and g; w is not the policy's
+STEP_NS = policy().step_ns
+# Where the policy always wants the arm to go; g is switched.
+GOAL = (0.4, 1.0)
+
+
+def ramp(now_ns: int, request: ObservationRequest) -> ActionChunk:
+    """Ten actions that hold the goal."""
+    return ActionChunk(
+        now_ns, STEP_NS, NAMES, np.tile(GOAL, (10, 1)), request.request_id, request.epoch,
+        Timing(ns_from_time(request.stamp), now_ns, now_ns),
+    )  # fmt: skip
+
+
+class Ring:
+    """The rest of the ring: sensors, and somebody who answers requests as the test says."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.sensors = Sensors(domain)
+        self.requests: list[ObservationRequest] = []
+        self.respond: Callable[[ObservationRequest], None] = self.with_chunk
+        peer = domain.peer
+        self._chunks = peer.create_publisher(ActionChunkMsg, "action_chunk", EVENT)
+        self._failures = peer.create_publisher(RequestFailure, "request_failure", EVENT)
+        peer.create_subscription(ObservationRequest, "observation_request", self._asked, NEWEST)
+        self.states: list[ExecutorState] = []
+        self.arm: list[list[float]] = []
+        self.hand: list[list[float]] = []
+        peer.create_subscription(ExecutorState, "executor/state", self.states.append, LATCHED)
+        peer.create_subscription(
+            Float64MultiArray, "arm/commands", lambda m: self.arm.append(list(m.data)), COMMAND
+        )
+        peer.create_subscription(
+            JointTrajectory,
+            "hand/trajectory",
+            lambda m: self.hand.append(list(m.points[0].positions)),
+            COMMAND,
+        )
+
+    def _asked(self, request: ObservationRequest) -> None:
+        self.requests.append(request)
+        self.respond(request)
+
+    def now_ns(self) -> int:
+        return self.domain.peer.get_clock().now().nanoseconds
+
+    def with_chunk(self, request: ObservationRequest) -> None:
+        """Answer as a policy does."""
+        self.send(ramp(self.now_ns(), request))
+
+    def send(self, chunk: ActionChunk) -> None:
+        self._chunks.publish(chunk_to_message(chunk, "test"))
+
+    def send_raw(self, message: ActionChunkMsg) -> None:
+        self._chunks.publish(message)
+
+    def with_failure(self, reason: str, detail: str) -> None:
+        """From now on, every request fails."""
+
+        def fail(request: ObservationRequest) -> None:
+            failure = failure_to_message(request, reason, detail, self.now_ns())
+            self._failures.publish(failure)
+
+        self.respond = fail
+
+    def with_silence(self) -> None:
+        self.respond = lambda _: None
+
+    def until(self, mode: str, reason: str = "") -> ExecutorState:
+        """Wait for a state of this mode and reason, said from now on."""
+        begin = len(self.states)
+
+        def found() -> ExecutorState | None:
+            alike = (s for s in self.states[begin:] if (s.mode, s.hold_reason) == (mode, reason))
+            return next(alike, None)
+
+        last = self.states[-1] if self.states else None
+        told = "" if last is None else f", last was {last.mode} {last.hold_reason}"
+        return self.domain.spin_until(found, f"{mode} {reason}{told}")
+
+    def call(self, name: str) -> Trigger.Response:
+        return self.domain.call(Trigger, f"/executor/{name}", Trigger.Request())
+
+    def count_commands(self, during_s: float) -> int:
+        before = len(self.arm)
+        self.domain.spin_for(during_s)
+        return len(self.arm) - before
+
+
+@pytest.fixture
+def ring(domain: Domain) -> Ring:
+    return Ring(domain)
+
+
+@pytest.fixture
+def node(domain: Domain, files, ring: Ring) -> Executor:
+    """An executor that is under way, with short deadlines."""
+    parameters = {"request_timeout_s": 0.3, "retry_interval_s": 0.05, "realtime_priority": 0}
+    node = domain.add(Executor, **files, **parameters)
+    assert node.start()
+    return node
+
+
+def test_it_follows_the_chunks_and_leaves_other_joints_alone(ring: Ring, node: Executor):
+    ring.until("move")
+    ring.domain.spin_until(
+        lambda: ring.arm and ring.hand and abs(ring.arm[-1][0] - 0.4) < 1e-3, "the goal"
+    )
+
+    assert ring.hand[-1] == pytest.approx([1.0])
+    arm = np.array(ring.arm)
+    # It starts from the measured pose, and w, which no policy moves, stays.
+    np.testing.assert_allclose(arm[0], POSE[:2], atol=0.01)
+    np.testing.assert_allclose(arm[:, 1], 0.2, atol=1e-9)
+    speed = np.abs(np.diff(arm[:, 0])) * 50.0
+    assert speed.max() < 2.5  # max_velocity is 2
+
+
+def test_the_ring_is_asked_with_ids_that_count_up(ring: Ring, node: Executor):
+    ring.domain.spin_until(lambda: len(ring.requests) >= 3, "three requests")
+
+    assert [request.request_id for request in ring.requests[:3]] == [1, 2, 3]
+    assert len({request.epoch for request in ring.requests}) == 1
+    assert ring.requests[0].must_go
+    assert not ring.requests[2].must_go
+
+
+def test_before_the_first_chunk_it_holds_where_it_is(ring: Ring, node: Executor):
+    ring.with_silence()
+    state = ring.until("hold", "starting")
+
+    np.testing.assert_allclose(state.measured, POSE)
+    np.testing.assert_allclose(state.command, POSE)
+    ring.domain.spin_until(lambda: ring.arm and ring.hand, "a hold")
+    np.testing.assert_allclose(ring.arm[-1], POSE[:2])
+
+
+@pytest.mark.parametrize("silent", ["joints", "hand"])
+def test_without_joint_states_it_holds_and_recovers(ring: Ring, node: Executor, silent: str):
+    ring.until("move")
+
+    ring.sensors.silent.add(silent)
+    ring.until("hold", "stale_state")
+    ring.sensors.silent.clear()
+    ring.until("move")
+
+
+def test_joint_states_that_make_no_sense_are_none(ring: Ring, node: Executor):
+    ring.until("move")
+
+    ring.sensors.pose[0] = np.nan
+    ring.until("hold", "stale_state")
+    ring.sensors.pose[0] = 0.1
+    ring.until("move")
+
+
+@pytest.mark.parametrize("reason", ["stale_camera", "server_unavailable", "policy_error"])
+def test_it_holds_for_the_reason_that_the_ring_names_and_recovers(
+    ring: Ring, node: Executor, reason: str
+):
+    ring.until("move")
+
+    ring.with_failure(reason, "camera left is covered")
+    state = ring.until("hold", reason)
+    assert state.detail == "camera left is covered"
+    assert state.requests_failed > 0
+    hold = ring.arm[-1]
+    ring.domain.spin_for(0.1)
+    np.testing.assert_allclose(ring.arm[-1], hold, atol=1e-6)
+
+    ring.respond = ring.with_chunk
+    ring.until("move")
+
+
+def test_a_silent_ring_is_noticed_and_it_recovers(ring: Ring, node: Executor):
+    ring.until("move")
+
+    ring.with_silence()
+    state = ring.until("hold", "server_silent")
+    assert "had no answer within 0.3 s" in state.detail
+
+    ring.respond = ring.with_chunk
+    ring.until("move")
+
+
+def malformed(chunk: ActionChunk) -> ActionChunkMsg:
+    message = chunk_to_message(chunk, "test")
+    message.actions = message.actions[:-1]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (malformed, "19 values, expected 10 actions of 2 interfaces"),
+        (
+            lambda chunk: chunk_to_message(
+                replace(chunk, names=("w/position", "g/position")), "test"
+            ),
+            "the chunk commands w/position, g/position",
+        ),
+        (
+            lambda chunk: chunk_to_message(replace(chunk, stamp_ns=1), "test"),
+            "s before it came",
+        ),
+    ],
+)
+def test_a_bad_chunk_is_dropped_and_named(ring: Ring, node: Executor, spoil, text: str):
+    ring.until("move")
+
+    ring.respond = lambda request: ring.send_raw(spoil(ramp(ring.now_ns(), request)))
+    state = ring.until("hold", "bad_chunk")
+    assert text in state.detail
+
+    ring.respond = ring.with_chunk
+    ring.until("move")
+
+
+def test_a_stop_lasts_until_the_start(ring: Ring, node: Executor):
+    ring.until("move")
+
+    answer = ring.call("stop")
+    assert answer.success
+    requests = len(ring.requests)
+    assert ring.until("stopped", "stopped")
+    # It has come to rest and its controllers keep the hold: nothing more is commanded or asked.
+    assert ring.count_commands(0.2) == 0
+    assert len(ring.requests) == requests
+
+    ring.sensors.pose[0] = 0.15
+    ring.domain.spin_for(0.05)
+    held = len(ring.arm)
+    assert ring.call("start").success
+    ring.until("move")
+    # The first command after the stop begins at the measured pose.
+    assert ring.arm[held][0] == pytest.approx(0.15, abs=0.01)
+
+
+def test_a_reset_begins_a_new_epoch_and_the_old_ones_chunks_are_dropped(ring: Ring, node: Executor):
+    ring.until("move")
+    old = ring.requests[-1]
+
+    answer = ring.call("reset")
+
+    assert answer.success
+    ring.domain.spin_until(lambda: ring.requests[-1].epoch > old.epoch, "a request of the epoch")
+    assert answer.message == f"epoch {ring.requests[-1].epoch}"
+    ring.send(ramp(ring.now_ns(), old))
+    state = ring.until("move")
+    ring.domain.spin_until(lambda: ring.states[-1].chunks_dropped > 0, "the dropped chunk")
+    assert state.epoch == ring.requests[-1].epoch
+
+
+def test_deactivated_it_holds_and_falls_silent(ring: Ring, node: Executor):
+    ring.until("move")
+    ring.domain.spin_until(lambda: len(ring.arm) > 5, "commands")
+
+    node.trigger_deactivate()
+
+    ring.domain.spin_for(0.1)
+    assert ring.count_commands(0.2) == 0
+    np.testing.assert_allclose(ring.arm[-1], ring.arm[-2], atol=1e-6)
+    assert ring.states[-1].hold_reason == "deactivated"
+    assert not ring.call("start").success
+
+    node.trigger_activate()
+    ring.until("move")
+
+
+def test_it_may_wait_for_the_start(domain: Domain, files, ring: Ring):
+    node = domain.add(Executor, **files, start_on_activate=False, realtime_priority=0)
+    assert node.start()
+
+    ring.until("stopped", "stopped")
+    assert ring.count_commands(0.2) == 0
+    assert ring.requests == []
+
+    assert ring.call("start").success
+    ring.until("move")
+
+
+def test_a_dry_run_commands_nothing(domain: Domain, files, ring: Ring):
+    assert domain.add(Executor, **files, dry_run=True, realtime_priority=0).start()
+
+    state = ring.until("move")
+    assert ring.count_commands(0.2) == 0
+    assert len(state.command) == 3
+
+
+def test_parameters_are_live(ring: Ring, node: Executor):
+    ring.until("move")
+    domain = ring.domain
+
+    assert domain.set_parameter("executor", "control_rate_hz", 100).successful
+    domain.spin_for(0.1)
+    assert ring.count_commands(0.5) > 35
+    assert domain.set_parameter("executor", "aggregate_fn", "latest_only").successful
+    assert domain.set_parameter("executor", "actions_per_chunk", 4).successful
+    domain.spin_until(lambda: ring.states[-1].remaining_steps <= 4.0, "the shorter chunk")
+    assert node._core.params.aggregate_fn == "latest_only"
+
+    refused = domain.set_parameter("executor", "chunk_size_threshold", 1.5)
+    assert not refused.successful
+    refused = domain.set_parameter("executor", "aggregate_fn", "best")
+    assert "must be one of" in refused.reason
+    assert node._core.params.chunk_size_threshold == 0.5
+    ring.until("move")
+
+
+def test_each_chunks_way_is_told(ring: Ring, node: Executor):
+    timings = ring.domain.collect(ChunkTiming, "executor/chunk_timing", EVENT)
+    ring.domain.spin_until(lambda: timings, "a timing")
+
+    timing = timings[0]
+    times = [
+        ns_from_time(getattr(timing, name))
+        for name in ("requested", "sent", "received", "joined", "commanded")
+    ]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 1_000_000_000
+    state = ring.until("move")
+    assert 0.0 < state.overhead_ms_p50 <= state.request_to_chunk_ms_p50
+    assert state.tick_error_ms_p50 >= 0.0
+    assert len(state.tick_errors_ms) >= 1
+
+
+def test_a_failing_tick_ends_in_a_hold_and_ends_the_process(
+    ring: Ring, node: Executor, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+):
+    ring.until("move")
+    ring.domain.spin_until(lambda: len(ring.arm) > 5, "commands")
+
+    def fail(*_) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(node._core, "update", fail)
+    ring.domain.spin_until(node.exit_code.done, "the end")
+    ring.domain.spin_for(0.1)
+
+    assert node.exit_code.result() == 1
+    assert ring.arm[-1] == ring.arm[-2]
+    assert "ZeroDivisionError: a mistake" in capfd.readouterr().err
+    assert ring.count_commands(0.1) == 0
+
+
+def test_diagnostics_name_the_hold(ring: Ring, node: Executor):
+    reports = ring.domain.collect(DiagnosticArray, TOPIC, EVENT)
+    ring.until("move")
+    ring.with_failure("policy_error", "no")
+
+    def said() -> bool:
+        return bool(reports) and reports[-1].status[0].message == "hold: policy_error"
+
+    ring.domain.spin_until(said, "the hold")
+    assert reports[-1].status[0].name == "/executor: execution"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"control_rate_hz": 0.0}, "'control_rate_hz' must be"),
+        ({"aggregate_fn": "best"}, "'aggregate_fn' must be one of"),
+        ({"realtime_priority": 100}, "'realtime_priority' must be"),
+    ],
+)
+def test_a_bad_start_says_why(domain: Domain, files, capfd, parameters, text):
+    assert not domain.add(Executor, **files, **parameters).start()
+    assert text in capfd.readouterr().err
+
+
+def test_as_a_process_it_ends_on_sigterm_with_a_hold(domain: Domain, files, ring: Ring):
+    words = [sys.executable, "-m", "vla_ros.nodes.executor", "--ros-args"]
+    words += [word for name, path in files.items() for word in ("-p", f"{name}:={path}")]
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(domain.id)}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        ring.until("move")
+        domain.spin_until(lambda: len(ring.arm) > 5, "commands")
+        process.send_signal(signal.SIGTERM)
+        domain.spin_until(lambda: process.poll() is not None, "the end", timeout_s=3.0)
+        said = process.stderr.read() if process.stderr else ""
+
+    assert process.returncode == 0, said
+    assert "ticks at 50 Hz, SCHED_FIFO 50" in said or "is not permitted" in said
+    domain.spin_for(0.1)
+    np.testing.assert_allclose(ring.arm[-1], ring.arm[-2], atol=1e-6)
+
+
+def test_joint_states_are_read_from_any_order(ring: Ring, node: Executor):
+    ring.sensors.silent.add("joints")
+    publisher = ring.domain.publisher(JointState, "joint_states", EVENT)
+
+    def measured() -> bool:
+        publisher.publish(JointState(name=["w", "z", "a"], position=[0.25, 9.0, 0.35]))
+        return bool(ring.states) and list(ring.states[-1].measured[:2]) == [0.35, 0.25]
+
+    ring.domain.spin_until(measured, "the pose")

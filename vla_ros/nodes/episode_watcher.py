@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches the ring and fills an episode's log: commands, measured poses, queue, chunks, film.
+
+Callbacks run in the thread that spins the node; ``begin``, ``end`` and ``wait_for`` may be called
+from another one. Series are those of ``vla_ros.bringup.report``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from vla_ros_msgs.msg import ChunkTiming, ExecutorState
+
+from vla_ros.core.episode_log import EpisodeLog
+from vla_ros.core.robot_spec import CommandGroup, RobotSpec
+from vla_ros.ros.commands import command_type
+from vla_ros.ros.images import camera_image, message_type, rgb_from_camera_image
+from vla_ros.ros.joint_states import JointStateReader
+from vla_ros.ros.lifecycle import LifecycleBase
+from vla_ros.ros.qos import EVENT, SENSOR
+from vla_ros.ros.stamps import ns_from_time
+
+_FILM_QUALITY = 92
+_COUNTERS = (
+    "ticks",
+    "starved_ticks",
+    "missed_ticks",
+    "observations_requested",
+    "chunks_received",
+    "chunks_dropped",
+    "requests_failed",
+)
+
+
+class EpisodeWatcher:
+    """Fills the log of the episode in progress, if one is."""
+
+    def __init__(self, node: LifecycleBase, undo: ExitStack, robot: RobotSpec) -> None:
+        """Subscribe to everything that is watched, the film's camera apart.
+
+        Args:
+            node: Subscribes.
+            undo: Takes how the subscriptions are undone.
+            robot: Whose commands and states are watched.
+        """
+        self._node = node
+        self._robot = robot
+        self._changed = threading.Condition()
+        self._log: EpisodeLog | None = None
+        self._state: ExecutorState | None = None
+        self._begun: ExecutorState | None = None
+        self._film: Path | None = None
+        self._frames = 0
+        self._command = np.full(len(robot.command_names), np.nan)
+        self.measured_ns = 0
+        subscribe = partial(node.subscribe, undo)
+        subscribe(ExecutorState, "executor/state", self._on_state, EVENT)
+        subscribe(ChunkTiming, "executor/chunk_timing", self._on_chunk, EVENT)
+        begin = 0
+        for group in robot.command_groups.values():
+            places = slice(begin, begin := begin + len(group.interfaces))
+            callback = partial(self._on_command, group, places)
+            subscribe(command_type(group), group.topic, callback, EVENT)
+        for name, stream in robot.state_streams.items():
+            reader = JointStateReader(name, stream)
+            subscribe(JointState, stream.topic, partial(self._on_measured, name, reader), SENSOR)
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks the executor last said it made; 0 before it spoke."""
+        return 0 if self._state is None else int(self._state.ticks)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the executor last said it joined; 0 before it spoke."""
+        return 0 if self._state is None else int(self._state.chunks_received)
+
+    @property
+    def words(self) -> str:
+        """Why the executor last said that it holds."""
+        return "" if self._state is None else f"{self._state.hold_reason} {self._state.detail}"
+
+    def heard(self, series: str) -> bool:
+        """Whether the episode in progress has a sample of a series."""
+        return self._log is not None and len(self._log.stamps(series)) > 0
+
+    def watch_camera(self, undo: ExitStack, camera: str) -> None:
+        """Subscribe to the camera that films are made from."""
+        spec = self._robot.cameras[camera]
+
+        def keep(message: Any) -> None:
+            with self._changed:
+                if self._film is not None:
+                    image = rgb_from_camera_image(camera_image(message, camera, spec), spec)[
+                        :, :, ::-1
+                    ]
+                    path = self._film / f"{self._frames:05d}.jpg"
+                    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, _FILM_QUALITY])
+                    self._frames += 1
+
+        self._node.subscribe(undo, message_type(spec), spec.topic, keep, SENSOR)
+
+    def begin(self, film: Path | None) -> None:
+        """Start a new log.
+
+        Args:
+            film: A folder for the camera's frames, or None for no film.
+        """
+        with self._changed:
+            if film is not None:
+                film.mkdir(parents=True, exist_ok=True)
+            self._log, self._begun, self._film, self._frames = EpisodeLog(), self._state, film, 0
+            self._command[:] = np.nan
+
+    def end(self) -> EpisodeLog:
+        """The log of the episode that ends now, with what was counted in it."""
+        with self._changed:
+            log = self._log or EpisodeLog()
+            self._log = self._film = None
+            if self._state is not None:
+                log.facts["counters"] = _counted(self._begun, self._state)
+                log.facts["names"] = list(self._state.names)
+            return log
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something is true, looked at whenever something was heard."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_s)
+
+    def notify(self) -> None:
+        """Something was heard elsewhere that somebody may wait for."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _add(self, series: str, stamp_ns: int, values: Any) -> None:
+        with self._changed:
+            if self._log is not None:
+                self._log.add(series, stamp_ns, values)
+            self._changed.notify_all()
+
+    def _on_state(self, message: ExecutorState) -> None:
+        stamp_ns = ns_from_time(message.header.stamp)
+        with self._changed:
+            self._state = message
+        holding = float(message.mode != ExecutorState.MOVE)
+        self._add("queue", stamp_ns, [message.remaining_steps, message.remaining_s, holding])
+        for error_ms in message.tick_errors_ms:
+            self._add("tick_error_ms", stamp_ns, error_ms)
+
+    def _on_chunk(self, message: ChunkTiming) -> None:
+        times = ("requested", "sent", "received", "joined", "commanded")
+        stamp_ns = ns_from_time(message.header.stamp)
+        # Relative to the anchor: nanoseconds since 1970 do not fit a float.
+        seconds = [(ns_from_time(getattr(message, name)) - stamp_ns) * 1e-9 for name in times]
+        self._add("chunk", stamp_ns, seconds)
+
+    def _on_command(self, group: CommandGroup, places: slice, message: Any) -> None:
+        if isinstance(message, Float64MultiArray):
+            values = message.data
+        else:
+            values = _by_joint(group, message.joint_names, message.points[0].positions)
+        self._command[places] = values
+        if np.isfinite(self._command).all():
+            self._add("command", self._node.get_clock().now().nanoseconds, self._command)
+
+    def _on_measured(self, stream: str, reader: JointStateReader, message: JointState) -> None:
+        self.measured_ns = ns_from_time(message.header.stamp)
+        self._add(f"measured.{stream}", self.measured_ns, reader.values(message))
+
+
+def _by_joint(group: CommandGroup, joints: list[str], positions: list[float]) -> list[float]:
+    """Positions in the group's order."""
+    told = dict(zip(joints, positions, strict=True))
+    return [told[interface.rpartition("/")[0]] for interface in group.interfaces]
+
+
+def _counted(begun: ExecutorState | None, ended: ExecutorState) -> dict[str, Any]:
+    """What was counted between two states of the executor."""
+    before = begun or ExecutorState()
+    counters: dict[str, Any] = {
+        name: int(getattr(ended, name) - getattr(before, name)) for name in _COUNTERS
+    }
+    earlier = dict(zip(before.hold_reasons, before.hold_ticks, strict=True))
+    later = dict(zip(ended.hold_reasons, ended.hold_ticks, strict=True))
+    holds = {reason: int(ticks - earlier.get(reason, 0)) for reason, ticks in later.items()}
+    counters["holds"] = {reason: ticks for reason, ticks in holds.items() if ticks}
+    return counters
