@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployment consists of, in plain values.
+
+A ``Deployment`` says which processes run, under which names, with which parameters and environment.
+Nothing is started here: `processes.py` runs one without ROS tools, a launch file hands one to
+``ros2 launch``. Immutable; any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vla_ros.core.config_files import config_file
+
+ParameterValue = bool | int | float | str | list[str]
+
+# Where Fast DDS looks for a profile: the first name up to Jazzy, the second since Kilted.
+_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def transport() -> dict[str, str]:
+    """Variables with which raw images cross Fast DDS; empty where the user chose a profile.
+
+    Raises:
+        ConfigError: The profile is not installed.
+    """
+    if any(name in os.environ for name in _PROFILE_VARIABLES):
+        return {}
+    profile = str(config_file("dds", "fast_dds", suffix=".xml"))
+    return dict.fromkeys(_PROFILE_VARIABLES, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A ROS node in a process of its own.
+
+    Attributes:
+        executable: An executable of this package; also the node's default name.
+        parameter_files: ROS parameter files, later ones win.
+        parameters: Single parameters, which win over the files.
+        remappings: Pairs of names, from and to.
+        namespace: Where its relative names live.
+    """
+
+    executable: str
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
+
+    @property
+    def name(self) -> str:
+        """The process's name in logs."""
+        return self.executable
+
+    def command(self) -> list[str]:
+        """The command line that runs it."""
+        words = [sys.executable, "-m", f"vla_ros.nodes.{self.executable}", "--ros-args"]
+        if self.namespace:
+            words += ["-r", f"__ns:={self.namespace}"]
+        for origin, target in self.remappings:
+            words += ["-r", f"{origin}:={target}"]
+        for path in self.parameter_files:
+            words += ["--params-file", str(path)]
+        for name, value in self.parameters.items():
+            words += ["-p", f"{name}:={_yaml(value)}"]
+        return words
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program without ROS, such as the policy server.
+
+    Attributes:
+        module: The Python module that is run.
+        arguments: Its command line.
+    """
+
+    module: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The process's name in logs."""
+        return self.module.rpartition(".")[2]
+
+    def command(self) -> list[str]:
+        """The command line that runs it."""
+        return [sys.executable, "-m", self.module, *self.arguments]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Processes that belong together.
+
+    Attributes:
+        nodes: The ROS nodes.
+        programs: What runs beside them.
+        environment: Variables that all of them need.
+    """
+
+    nodes: tuple[Node, ...]
+    programs: tuple[Program, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=transport)
+
+    @property
+    def processes(self) -> tuple[Node | Program, ...]:
+        """All that runs; programs first, as nodes may ask them."""
+        return (*self.programs, *self.nodes)
+
+    def __add__(self, other: Deployment) -> Deployment:
+        """Both deployments at once."""
+        return Deployment(
+            nodes=self.nodes + other.nodes,
+            programs=self.programs + other.programs,
+            environment={**self.environment, **other.environment},
+        )
+
+
+def ring(
+    *,
+    robot: str,
+    policy: str,
+    params_file: Path,
+    backend: Mapping[str, ParameterValue],
+    instruction: str = "",
+    namespace: str = "",
+) -> Deployment:
+    """The three nodes that make a robot follow a policy.
+
+    Args:
+        robot: A robot's name or description file.
+        policy: A policy's name or description file.
+        params_file: ROS parameters of the three nodes.
+        backend: The inference node's parameters ``backend`` and ``backend.*``.
+        instruction: What to do, until the topic says otherwise; empty: what the file says.
+        namespace: Where the ring's names live.
+    """
+    spoken: dict[str, ParameterValue] = {"instruction": instruction} if instruction else {}
+    own: dict[str, dict[str, ParameterValue]] = {
+        "aggregator": {"robot": robot, "policy": policy, **spoken},
+        "inference": {"robot": robot, "policy": policy, **backend},
+        "executor": {"robot": robot, "policy": policy},
+    }
+    return Deployment(
+        nodes=tuple(
+            Node(name, (params_file,), parameters, namespace=namespace)
+            for name, parameters in own.items()
+        )
+    )
+
+
+def _yaml(value: ParameterValue) -> str:
+    """A parameter value as the ROS command line reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        quoted = value.replace("'", "''")
+        return f"'{quoted}'"
+    if isinstance(value, list):
+        return f"[{', '.join(_yaml(item) for item in value)}]"
+    return repr(value)
