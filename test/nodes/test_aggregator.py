@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 from vla_ros_msgs.msg import Observation, ObservationRequest, RequestFailure
 
@@ -176,11 +177,12 @@ def test_an_image_of_the_wrong_size_is_refused_and_said(domain: Domain, files, s
     assert "camera left: image is 8x8 px, while the robot's description says 4x6" in answer.detail
 
 
+@pytest.mark.parametrize("offered", [LATCHED, EVENT], ids=["latched", "as ros2 topic pub"])
 def test_the_newer_of_topic_and_parameter_is_the_instruction(
-    domain: Domain, files, sensors: Sensors
+    domain: Domain, files, sensors: Sensors, offered: QoSProfile
 ):
     asker = started(domain, **files, instruction="first")
-    topic = domain.publisher(String, "instruction", LATCHED)
+    topic = domain.publisher(String, "instruction", offered)
     assert asker.observed().instruction == "first"
 
     topic.publish(String(data="second"))

@@ -32,7 +32,7 @@ from vla_ros.ros.joint_states import JointStateReader
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.observations import observation_to_message
 from vla_ros.ros.process import run
-from vla_ros.ros.qos import EVENT, LATCHED, NEWEST, SENSOR
+from vla_ros.ros.qos import EVENT, LATCHED, NEWEST, SENSOR, UNWARNED
 from vla_ros.ros.ring_messages import failure_to_message
 from vla_ros.ros.stamps import ns_from_time
 from vla_ros.ros.stream_rate import StreamRate
@@ -87,12 +87,29 @@ class Aggregator(LifecycleBase):
             reader = JointStateReader(name, stream)
             callback = partial(self._on_state, name, reader)
             self.subscribe(undo, JointState, stream.topic, callback, SENSOR)
-        self.subscribe(
-            undo, String, "instruction", lambda message: self._instruct(message.data), LATCHED
-        )
+        self._hear_instructions(undo)
         request = ObservationRequest
         self.subscribe(undo, request, "observation_request", self._on_request, NEWEST)
         undo.callback(self._synchronizer.clear)
+
+    def _hear_instructions(self, undo: contextlib.ExitStack) -> None:
+        """Listen to the instruction topic, whatever its publishers offer.
+
+        One that is latched is heard even if it spoke before this node was there. ``ros2 topic pub``
+        does not latch, which a latched subscription alone would refuse.
+        """
+        for qos in (LATCHED, EVENT):
+            subscription = self.create_subscription(
+                String,
+                "instruction",
+                self._on_instruction,
+                qos,
+                event_callbacks=UNWARNED,
+            )
+            undo.callback(self.destroy_subscription, subscription)
+
+    def _on_instruction(self, message: String) -> None:
+        self._instruct(message.data)
 
     def _instruct(self, instruction: str) -> None:
         if instruction != self._instruction:

@@ -11,6 +11,11 @@ from rclpy.qos import (
     qos_profile_sensor_data,
 )
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 # Cameras and measured state: the newest counts, a lost one is not sent again.
 SENSOR = qos_profile_sensor_data
 
@@ -34,3 +39,5 @@ NEWEST = _reliable(1)
 EVENT = _reliable(10)
 # What holds until it is said anew: instruction, executor state, task state.
 LATCHED = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
+# For one of two subscriptions to a topic, of which the other takes what this one cannot.
+UNWARNED = SubscriptionEventCallbacks(use_default_callbacks=False)
