@@ -37,12 +37,14 @@ def draw_timeline(log: EpisodeLog, robot: RobotSpec, path: Path) -> None:
     for axis in rows:
         _shade_holds(axis, log, origin_ns)
         axis.grid(visible=True, alpha=0.3)
+    # One legend for the queue and one for all joints, beside the pictures, where they hide nothing.
+    for axis in rows[:2]:
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="upper right", fontsize=7, ncols=2)
+            axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=7, ncols=2)
     rows[-1].set_xlabel("time [s]")
     success = log.facts.get("success")
     verdict = "" if success is None else (" - success" if success else " - no success")
-    rows[0].set_title(f"{log.facts.get('instruction', '')} (seed {log.facts['seed']}){verdict}")
+    figure.suptitle(f"{log.facts.get('instruction', '')} (seed {log.facts['seed']}){verdict}")
     figure.tight_layout()
     figure.savefig(path, dpi=90)
 
