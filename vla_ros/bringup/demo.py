@@ -170,7 +170,7 @@ def _run(deployment: Deployment, options: argparse.Namespace, output: Path) -> N
     """Run the processes until the episode runner has ended, and show how it goes."""
     # Another ROS graph on this machine must neither see nor disturb the demo.
     domain = os.environ.get("ROS_DOMAIN_ID") or str(random.randint(1, 100))
-    environment = {"ROS_DOMAIN_ID": domain, "ROS_LOG_DIR": str(output.resolve() / "logs")}
+    environment = {"ROS_DOMAIN_ID": domain, "ROS_LOG_DIR": str(output.resolve() / "logs" / "ros")}
     names = ", ".join(process.name for process in deployment.processes)
     sys.stdout.write(f"starting {names} (ROS_DOMAIN_ID {domain})\n")
     with ProcessGroup(deployment, log_folder=output / "logs", environment=environment) as processes:
