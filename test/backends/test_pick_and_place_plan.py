@@ -20,6 +20,7 @@ REST = {name.rpartition("/")[0]: value for name, value in FACTS.rest.items()}
 OPEN, CLOSED = FACTS.hand.open, FACTS.hand.closed
 GRIPPING = 0.0
 TRAVEL_Z, GRASP_Z = FACTS.motion.travel_height_m, 0.5 * FACTS.edge_m
+CLEARANCE_M = FACTS.hand.clearance_m
 RELEASE_Z = FACTS.plate_height_m + GRASP_Z + FACTS.motion.release_gap_m
 
 CUBE = Found(0.2, -0.1, 0.2, 1.0)
@@ -62,6 +63,7 @@ DROP = [
     ("plate", "high", False),
     ("plate", "low", False),
     ("plate", "low", True),
+    ("plate", "low", True),
     ("plate", "high", True),
     ("else", "high", True),
 ]
@@ -82,7 +84,12 @@ def test_waypoints_are_where_things_are():
     assert math.dist((tips.x, tips.y), (CUBE.x, CUBE.y)) < 0.002
     assert GRASP_Z < tips.z < TRAVEL_Z
     assert math.dist((grasp.x, grasp.y, grasp.z), (CUBE.x, CUBE.y, GRASP_Z)) < 0.002
-    assert math.dist((release.x, release.y, release.z), (PLATE.x, PLATE.y, RELEASE_Z)) < 0.002
+    # The held cube leans on the fixed jaw, and it is the cube that shall be in the middle.
+    x, y = (
+        release.x - CLEARANCE_M * math.cos(release.yaw),
+        release.y - CLEARANCE_M * math.sin(release.yaw),
+    )
+    assert math.dist((x, y, release.z), (PLATE.x, PLATE.y, RELEASE_Z)) < 0.002
     turned = (grasp.yaw - CUBE.yaw) / (0.5 * math.pi)
     assert turned == pytest.approx(round(turned), abs=0.02)
 
@@ -217,6 +224,25 @@ def test_a_hand_that_has_let_go_leaves_at_once():
 
     assert steps(plan) == DROP[2:]
     assert plan[0].wait_s == 0.0
+
+
+def test_the_hand_moves_away_from_the_cube_before_it_rises():
+    opened = body(PLATE.x, PLATE.y, RELEASE_Z, opening=OPEN, yaw=1.2)
+
+    aside, up = (pose_of(waypoint) for waypoint in PLANNER.plan(opened, PLACED)[1:3])
+
+    assert math.dist((aside.x, aside.y, aside.z), (PLATE.x, PLATE.y, RELEASE_Z)) < 0.002
+    assert math.dist((up.x, up.y), (aside.x, aside.y)) < 0.004
+
+
+def test_a_hand_higher_over_the_plate_just_rises():
+    higher = body(PLATE.x, PLATE.y, RELEASE_Z + 0.01, opening=OPEN)
+
+    assert steps(PLANNER.plan(higher, PLACED)) == [
+        ("plate", "low", True),
+        ("plate", "high", True),
+        ("else", "high", True),
+    ]
 
 
 @pytest.mark.parametrize(("x", "y", "z"), [(0.2, 0.12, 0.08), (0.2, -0.1, 0.02)])

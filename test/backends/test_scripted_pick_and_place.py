@@ -153,6 +153,22 @@ def test_actions_are_within_the_robots_limits():
         assert (speed <= fastest)[:, arm].all()
 
 
+def test_after_its_work_it_rests_with_an_open_hand():
+    made, facts = backend(), load_task_facts(config_file("tasks", Config().task), so101())
+    result = episode(made)
+    assert result.task.success
+    for _ in range(5):
+        chunk = made.infer(observe(world()))
+        for action in chunk.actions[:15]:
+            world().set_targets(action)
+            world().advance(world().time_s + 1.0 / policy().rate_hz)
+        assert world().task_state().success, world().task_state().detail
+
+    resting = [*(facts.rest[name] for name in facts.hand.arm), facts.hand.open]
+    state = world().state((*facts.hand.arm, facts.hand.opening))
+    np.testing.assert_allclose(state, resting, atol=0.03)
+
+
 def test_a_later_chunk_continues_an_earlier_one():
     """Half a second later, what it wants done then is what it wanted before."""
     world().reset(SEED)

@@ -34,6 +34,7 @@ class HandFacts:
         link: The link that carries the fixed jaw.
         grip_point_m: (3,) Where a cube's centre is between the open jaws, in that link; its x axis
             points from the fixed jaw to the moving one, the jaws point along -z.
+        clearance_m: Left there between the cube and the fixed jaw, which it leans on when held.
         arm: (n,) Interfaces that place the hand.
         opening: The interface that opens it.
         open: Its position when open.
@@ -44,6 +45,7 @@ class HandFacts:
 
     link: str
     grip_point_m: Vector
+    clearance_m: float
     arm: tuple[str, ...]
     opening: str
     open: float
@@ -151,6 +153,7 @@ def _hand(section: Section) -> HandFacts:
     hand = HandFacts(
         link=section.text("link"),
         grip_point_m=section.numbers("grip_point_m", length=3),
+        clearance_m=section.number("clearance_m", minimum=0.0),
         arm=section.texts("arm"),
         opening=section.text("opening"),
         open=section.number("open"),

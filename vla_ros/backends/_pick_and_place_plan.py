@@ -125,40 +125,59 @@ class Planner:
 
     def _carry(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
         """Bring the held cube to the plate, from wherever it is."""
-        over = _off(hand, HandPose(sight.plate.x, sight.plate.y, 0.0, 0.0))
+        over = _off(hand, self._release(hand, sight)) < _DROP_FUNNEL_M
         drop = self._drop(body, hand, sight)
-        if over < _DROP_FUNNEL_M and hand.z < self._release_z + _RELEASING_M:
+        if over and hand.z < self._release_z + _RELEASING_M:
             return drop[2:]
-        if over < _DROP_FUNNEL_M and hand.z < self._travel_z + _AROUND_M:
+        if over and hand.z < self._travel_z + _AROUND_M:
             return drop[1:]
         return [*self._rise(body, hand), *drop]
 
-    def _drop(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
-        """Over the plate, down, let go, up and to rest; the wrist turns no more than it must."""
+    def _release(self, hand: HandPose, sight: Sight) -> HandPose:
+        """Where the hand lets go, so that the cube is in the plate's middle.
+
+        The wrist turns no more than it must.
+        """
         turn = hand.yaw - self._arm.azimuth(hand.x, hand.y)
         x, y = sight.plate.x, sight.plate.y
-        above = HandPose(x, y, self._travel_z, self._arm.azimuth(x, y) + turn)
-        at_above = self._arm.reach(above, body.joints)
-        at_release = self._arm.reach(replace(above, z=self._release_z), body.joints)
+        middle = HandPose(x, y, self._release_z, self._arm.azimuth(x, y) + turn)
+        return _sideways(middle, self._hand.clearance_m)
+
+    def _drop(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
+        """Over the plate, down, let go, up and to rest."""
+        release = self._release(hand, sight)
+        at_above = self._arm.reach(replace(release, z=self._travel_z), body.joints)
+        at_release = self._arm.reach(release, body.joints)
         opening_s = self._hand.open / self._hand.speed + _RELEASE_S
         return [
             Waypoint(at_above, self._hand.closed, passing=_PASSING * self._slow),
             Waypoint(at_release, self._hand.closed, _ARRIVE_S, pace=self._slow),
             Waypoint(at_release, self._hand.open, opening_s),
-            Waypoint(at_above, self._hand.open, passing=_PASSING),
+            *self._part(body, release),
             self._to_rest(),
         ]
 
     def _leave(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
         """The cube is on the plate: let go if need be, up, and to rest."""
-        near = _off(hand, HandPose(sight.plate.x, sight.plate.y, 0.0, 0.0))
-        if near > self._facts.plate_radius_m or hand.z > self._travel_z - _BELOW_TRAVEL_M:
+        release = self._release(hand, sight)
+        if (
+            _off(hand, release) > self._facts.plate_radius_m
+            or hand.z > self._travel_z - _BELOW_TRAVEL_M
+        ):
             return [self._to_rest()]
         here = np.array([body.joints[name] for name in self._arm.joints])
+        opened = Waypoint(here, self._hand.open, self._opening_s(body))
+        beside = hand.z < self._release_z + _RELEASING_M and _off(hand, release) < _DROP_FUNNEL_M
+        away = self._part(body, release) if beside else self._up(body, hand, self._hand.open)
+        return [opened, *away, self._to_rest()]
+
+    def _part(self, body: Body, release: HandPose) -> list[Waypoint]:
+        """Away from the cube, which leans on the fixed jaw, and straight up."""
+        aside = _sideways(release, -self._hand.clearance_m)
+        at_aside = self._arm.reach(aside, body.joints)
         return [
-            Waypoint(here, self._hand.open, self._opening_s(body)),
-            *self._up(body, hand, self._hand.open),
-            self._to_rest(),
+            Waypoint(at_aside, self._hand.open, pace=self._slow),
+            *self._up(body, aside, self._hand.open),
         ]
 
     def _rise(self, body: Body, hand: HandPose) -> list[Waypoint]:
@@ -191,6 +210,12 @@ class Planner:
         wanted = self._arm.azimuth(sight.cube.x, sight.cube.y) + self._rest_turn + 0.5 * turn
         quarter = 0.5 * math.pi
         return sight.cube.yaw + quarter * round((wanted - sight.cube.yaw) / quarter)
+
+
+def _sideways(hand: HandPose, distance_m: float) -> HandPose:
+    """Moved towards the moving jaw's side."""
+    dx, dy = distance_m * math.cos(hand.yaw), distance_m * math.sin(hand.yaw)
+    return replace(hand, x=hand.x + dx, y=hand.y + dy)
 
 
 def _off(hand: HandPose, place: HandPose) -> float:
