@@ -229,9 +229,8 @@ def test_while_nobody_answers_observations_are_refused_at_once_and_then_served(b
     bench.worker.start()
     bench.wait(lambda: bench.troubles)
 
-    begin = time.monotonic()
+    # At once: with the first attempt's text, though a second one would be made 0.1 s later.
     failure = bench.answer(observation(1))
-    assert time.monotonic() - begin < 0.09
     assert failure == Failure("server_unavailable", "attempt 1")
     assert bench.worker.info is None
 
@@ -338,7 +337,7 @@ def test_stopping_does_not_wait_for_a_backend_that_is_busy(bench: Bench):
 
     begin = time.monotonic()
     assert not bench.worker.stop()
-    assert time.monotonic() - begin < 1.8
+    assert time.monotonic() - begin < 5.0  # the backend would be busy for ever
 
 
 def test_a_mistake_in_a_backend_reaches_the_guard(bench: Bench):

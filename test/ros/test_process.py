@@ -96,7 +96,7 @@ def test_a_signal_undoes_everything_and_ends_well(program: list[str], number: si
         code = process.wait(10)
 
     assert code == 0, said
-    assert time.monotonic() - begin < 2.0
+    assert time.monotonic() - begin < 8.0
     assert [line for line in said if line in ("deactivated\n", "cleaned up\n")] == [
         "deactivated\n",
         "cleaned up\n",
@@ -118,7 +118,7 @@ def test_what_cannot_be_undone_in_time_is_cut_off(program: list[str]):
         code = process.wait(10)
 
     assert code == 1
-    assert time.monotonic() - begin < 3.0
+    assert time.monotonic() - begin < 8.0  # it would be stuck for ever
     assert "cutting it off" in said
 
 
