@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_ros.bringup.deployment import Deployment, Node
+from vla_ros.bringup.deployment import Deployment, Node, ParameterValue
 from vla_ros.bringup.film import write_film
 from vla_ros.bringup.followed import Followed, followed, recording_start_ns
 from vla_ros.bringup.processes import ProcessDied, ProcessGroup
@@ -38,7 +38,6 @@ from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
 
 _START_S = 60.0
 _EPISODE_S = 30.0
-_FILM_RATE_HZ = 30
 # Says that a folder is a demo's, and may be emptied by the next one.
 _MARK = ".demo"
 _RUNNER = "episode_runner"
@@ -117,19 +116,14 @@ def _stage(options: argparse.Namespace) -> tuple[RobotSpec, Deployment]:
         **_named(options),
     )
     robot = load_robot_spec(config_file("robots", chosen.robot))
-    runner = Node(
-        _RUNNER,
-        parameters={
-            "robot": chosen.robot,
-            "output": str(options.output.resolve()),
-            "episodes": options.episodes,
-            "seed": options.seed,
-            "instruction": options.instruction,
-            "episode_timeout_s": _EPISODE_S,
-            "film_camera": next(iter(robot.cameras), ""),
-        },
+    runner = _runner(
+        options,
+        robot,
+        seed=options.seed,
+        instruction=options.instruction,
+        episode_timeout_s=_EPISODE_S,
     )
-    return robot, so101_async(chosen) + Deployment(nodes=(runner,))
+    return robot, so101_async(chosen) + runner
 
 
 def _recorded_stage(options: argparse.Namespace, port: int) -> tuple[RobotSpec, Deployment]:
@@ -139,18 +133,21 @@ def _recorded_stage(options: argparse.Namespace, port: int) -> tuple[RobotSpec, 
         options.recording, server_port=port, latency_ms=options.latency_ms, **_named(options)
     )
     robot = load_robot_spec(config_file("robots", chosen.robot))
-    runner = Node(
-        _RUNNER,
-        parameters={
-            "robot": chosen.robot,
-            "output": str(options.output.resolve()),
-            "source": "recording",
-            "recording": str(options.recording.resolve()),
-            "episodes": options.episodes,
-            "film_camera": next(iter(robot.cameras), ""),
-        },
-    )
-    return robot, recorded(chosen) + Deployment(nodes=(runner,))
+    recording = str(options.recording.resolve())
+    runner = _runner(options, robot, source="recording", recording=recording)
+    return robot, recorded(chosen) + runner
+
+
+def _runner(options: argparse.Namespace, robot: RobotSpec, **more: ParameterValue) -> Deployment:
+    """The node that conducts the episodes and films the first one with the first camera."""
+    parameters: dict[str, ParameterValue] = {
+        "robot": robot.source,
+        "output": str(options.output.resolve()),
+        "episodes": options.episodes,
+        "film_camera": next(iter(robot.cameras), ""),
+        **more,
+    }
+    return Deployment(nodes=(Node(_RUNNER, parameters=parameters),))
 
 
 def _named(options: argparse.Namespace) -> dict[str, Any]:
@@ -222,7 +219,7 @@ def _report(output: Path, robot: RobotSpec, options: argparse.Namespace) -> None
     (output / "summary.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     draw_timeline(logs[0], robot, output / "timeline.png")
     written = ["summary.json", "timeline.png"]
-    if write_film(output / "film", output / "film.mp4", rate_hz=_FILM_RATE_HZ):
+    if write_film(output / "film", output / "film.mp4", duration_s=logs[0].facts["duration_s"]):
         written.append("film.mp4")
     sys.stdout.write(f"\n{table(figures)}\n")
     if options.recording is not None:
