@@ -172,6 +172,15 @@ def test_a_hundred_megabytes_of_nothing_are_refused():
         unpack(bytes(100_000_000))
 
 
+@pytest.mark.parametrize("path", sorted(GOLDEN), ids=lambda path: path.name)
+def test_a_truncated_message_is_refused_and_says_so(path: Path):
+    message = GOLDEN[path]
+    for end in {1, len(message) // 2, len(message) - 1}:
+        if end < len(message):
+            with pytest.raises(WireFormatError, match="not msgpack|ends|incomplete|truncated"):
+                unpack(message[:end])
+
+
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_raise_nothing_else(data: bytes):
     _unpack_or_refuse(data)
