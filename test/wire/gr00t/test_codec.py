@@ -177,7 +177,7 @@ def test_a_truncated_message_is_refused_and_says_so(path: Path):
     message = GOLDEN[path]
     for end in {1, len(message) // 2, len(message) - 1}:
         if end < len(message):
-            with pytest.raises(WireFormatError, match="not msgpack|ends|incomplete|truncated"):
+            with pytest.raises(WireFormatError, match="not msgpack within the limits"):
                 unpack(message[:end])
 
 
