@@ -122,7 +122,7 @@ def test_episodes_are_run_and_logged(domain: Domain, tmp_path: Path) -> None:
     node = runner(domain, tmp_path, episodes=2, seed=7, film_camera=CAMERA)
     assert run(domain, node) == 0
     domain.spin_until(lambda: stage.instructions[-1:] == ["task 8"])
-    warm_up = ["executor/start"]
+    warm_up = ["reset 7", "executor/start"]
     per_episode = ["executor/stop", "reset 7", "executor/start"]
     assert stage.calls == [
         *warm_up,
@@ -148,7 +148,7 @@ def test_a_given_instruction_is_used(domain: Domain, tmp_path: Path) -> None:
     stage = domain.add(Stage)
     node = runner(domain, tmp_path, episodes=1, instruction="put the red cube on the plate")
     assert run(domain, node) == 0
-    domain.spin_until(lambda: stage.instructions == ["put the red cube on the plate"])
+    assert set(stage.instructions) == {"put the red cube on the plate"}
 
 
 def test_an_episode_without_a_verdict_ends_in_time(domain: Domain, tmp_path: Path) -> None:
@@ -167,7 +167,8 @@ def test_a_recording_is_played_to_its_end(domain: Domain, tmp_path: Path) -> Non
     stage = domain.add(Stage)
     node = runner(domain, tmp_path, episodes=1, source="recording", recording=str(recording))
     assert run(domain, node) == 0
-    assert stage.calls[1:] == ["executor/stop", "recording_source/start", "executor/start"]
+    played = ["recording_source/start", "executor/start"]
+    assert stage.calls == [*played, "executor/stop", *played]
     log = read(tmp_path / "episode_00.npz")
     assert log.facts["duration_s"] == pytest.approx(0.75, abs=0.5)
     assert log.facts["recording"] == str(recording)

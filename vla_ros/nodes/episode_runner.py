@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +127,7 @@ class EpisodeRunner(LifecycleBase):
 
     def _warm_up(self) -> None:
         """Wait until a chunk has gone round the ring: nodes need seconds to find each other."""
+        self._prepare(self._params.seed)
         self._call(self._start, Trigger.Request())
         if not self._watcher.wait_for(self._is_warm, _SERVICE_S):
             raise EpisodeFailed(
@@ -142,17 +142,13 @@ class EpisodeRunner(LifecycleBase):
         """Set the stage, let the ring run, and save what was seen."""
         seed = self._params.seed + index
         self._call(self._stop, Trigger.Request())
-        prepare: Callable[[int], str] = self._set_world
-        wait: Callable[[int], dict[str, Any]] = self._wait_for_task
-        if self._params.source == "recording":
-            prepare, wait = self._set_recording, self._wait_for_end
-        instruction = prepare(seed)
+        instruction = self._prepare(seed)
         filmed = index == 0 and self._params.film_camera
         output = Path(self._params.output)
         self._watcher.begin(output / "film" if filmed else None)
         self._call(self._start, Trigger.Request())
         begun_ns = self.get_clock().now().nanoseconds
-        outcome = wait(seed)
+        outcome = self._wait(seed)
         ended_ns = self.get_clock().now().nanoseconds
         log = self._watcher.end()
         log.facts |= {
@@ -170,6 +166,18 @@ class EpisodeRunner(LifecycleBase):
             np.savez(file, **log.to_arrays())  # type: ignore[arg-type]
         unfinished.rename(path)  # whoever waits for the log never sees half of one
 
+    def _prepare(self, seed: int) -> str:
+        """Set the stage; what the robot is to do on it."""
+        if self._params.source == "recording":
+            return self._set_recording()
+        return self._set_world(seed)
+
+    def _wait(self, seed: int) -> dict[str, Any]:
+        """Let the episode happen; what came of it."""
+        if self._params.source == "recording":
+            return self._wait_for_end()
+        return self._wait_for_task(seed)
+
     def _set_world(self, seed: int) -> str:
         """A new simulated world; the arm's pose in it must have been published."""
         request = ResetWorld.Request(seed=seed, instruction=self._params.instruction)
@@ -178,7 +186,7 @@ class EpisodeRunner(LifecycleBase):
         self._instruction.publish(String(data=instruction))
         return instruction
 
-    def _set_recording(self, seed: int) -> str:
+    def _set_recording(self) -> str:
         """The recording from its beginning."""
         self._call(self._start_recording, Trigger.Request())
         self._wait_for_fresh_state()
@@ -201,9 +209,8 @@ class EpisodeRunner(LifecycleBase):
         mine = self._task.seed == seed
         return {"success": mine and self._task.success, "detail": self._task.detail}
 
-    def _wait_for_end(self, seed: int) -> dict[str, Any]:
+    def _wait_for_end(self) -> dict[str, Any]:
         """Until the recording is over; whether it was followed is for the report to say."""
-        del seed
         with np.load(self._params.recording, allow_pickle=False) as recording:
             length_s = float(recording["timestamp_s"][-1])
         self._watcher.wait_for(self._cancelled.is_set, length_s - _TAIL_S)
