@@ -205,6 +205,25 @@ def test_a_stale_state_holds_and_a_fresh_one_recovers() -> None:
     assert isinstance(bench.tick(), Move)
 
 
+def test_a_chunk_that_came_in_before_a_hold_is_joined_at_rest_after_it() -> None:
+    bench = Bench()
+    bench.tick(2)
+    bench.offer(*[0.1 + 0.1 * i for i in range(30)])
+    bench.tick(30)
+    bench.offer(*[0.9 - 0.001 * i for i in range(30)])
+    bench.age_s = 1.0
+    held = bench.tick(25).positions
+    assert held is not None
+    bench.age_s = 0.0
+    path = [held[0]]
+    for _ in range(5):
+        command = bench.tick()
+        assert isinstance(command, Move)
+        path.append(command.positions[0])
+    # It was at rest: it sets out gently, not with the old plan's speed of 1 rad/s.
+    assert np.all(np.abs(np.diff(path)) < 0.2 * 0.02)
+
+
 def test_a_stop_latches_and_no_chunk_in_flight_overtakes_it() -> None:
     bench = Bench()
     bench.tick(2)

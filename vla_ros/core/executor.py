@@ -2,9 +2,8 @@
 """Chunks in, commands out: the pure heart of the action executor.
 
 Every update is a Move or a Hold with a reason, every command is within the robot's limits, and a
-chunk that is not for now (of another epoch, over, out of order) is dropped whole. There is no I/O
-and no clock. Every method is quick; one thread, or an external lock. Radians, metres, and integer
-nanoseconds of the ROS clock.
+chunk that is not for now (of another epoch, over, out of order) is dropped whole. No I/O and no
+clock; one thread, or an external lock. Radians, metres, integer nanoseconds of the ROS clock.
 """
 
 from __future__ import annotations
@@ -215,6 +214,7 @@ class ActionExecutor:
         if self._limiter.position is not None and dt_s > 0.0:
             self._hold_still(dt_s)
         self._hold_ticks[reason] += 1
+        self._rate = None  # the old plan's, not that of a command that comes to rest
         self._hold = Hold(reason, self._limiter.position)
         return self._hold
 
@@ -222,12 +222,13 @@ class ActionExecutor:
         """Come to rest within the limits, and stay there."""
         if self._hold_target is None:
             self._hold_target = self._limiter.stopping_point(dt_s)
-        self._limiter.follow(
-            self._hold_target,
-            np.zeros_like(self._hold_target),
-            dt_s=dt_s,
-            margin=self._params.position_margin,
-        )
+        self._follow(self._hold_target, np.zeros_like(self._hold_target), dt_s)
+
+    def _follow(
+        self, target: NDArray[np.float64], velocity: NDArray[np.float64], dt_s: float
+    ) -> NDArray[np.float64]:
+        margin = self._params.position_margin
+        return self._limiter.follow(target, velocity, dt_s=dt_s, margin=margin)
 
     def _moving(
         self,
@@ -247,8 +248,7 @@ class ActionExecutor:
         target, velocity = position.copy(), np.zeros_like(position)
         target[self._columns] = due
         velocity[self._columns] = np.where(self._switched, 0.0, (due - before) / dt_s)
-        margin = self._params.position_margin
-        return Move(self._limiter.follow(target, velocity, dt_s=dt_s, margin=margin))
+        return Move(self._follow(target, velocity, dt_s))
 
     def _offset(self, offset: NDArray[np.float64], last_ns: int) -> OffsetDecay:
         """What lies between the last command and the new chunk, in value and velocity.
