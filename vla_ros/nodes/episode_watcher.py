@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from vla_ros_msgs.msg import ChunkTiming, ExecutorState
@@ -30,6 +31,8 @@ from vla_ros.ros.qos import EVENT, SENSOR
 from vla_ros.ros.stamps import ns_from_time
 
 _FILM_QUALITY = 92
+# rclpy before Iron gives callbacks the message alone; then it counts when it was heard.
+_TELLS_WHEN_SENT = hasattr(Subscription, "CallbackType")
 _COUNTERS = (
     "ticks",
     "starved_ticks",
@@ -68,7 +71,8 @@ class EpisodeWatcher:
         begin = 0
         for group in robot.command_groups.values():
             places = slice(begin, begin := begin + len(group.interfaces))
-            callback = partial(self._on_command, group, places)
+            on_command = self._on_sent_command if _TELLS_WHEN_SENT else self._on_command
+            callback = partial(on_command, group, places)
             subscribe(command_type(group), group.topic, callback, EVENT)
         for name, stream in robot.state_streams.items():
             reader = JointStateReader(name, stream)
@@ -163,14 +167,25 @@ class EpisodeWatcher:
         seconds = [(ns_from_time(getattr(message, name)) - stamp_ns) * 1e-9 for name in times]
         self._add("chunk", stamp_ns, seconds)
 
+    def _on_sent_command(
+        self, group: CommandGroup, places: slice, message: Any, info: dict[str, int]
+    ) -> None:
+        """A command, which has no stamp of its own, with the moment when it was sent."""
+        self._take_command(group, places, message, info["source_timestamp"])
+
     def _on_command(self, group: CommandGroup, places: slice, message: Any) -> None:
+        self._take_command(group, places, message, self._node.get_clock().now().nanoseconds)
+
+    def _take_command(
+        self, group: CommandGroup, places: slice, message: Any, stamp_ns: int
+    ) -> None:
         if isinstance(message, Float64MultiArray):
             values = message.data
         else:
             values = _by_joint(group, message.joint_names, message.points[0].positions)
         self._command[places] = values
         if np.isfinite(self._command).all():
-            self._add("command", self._node.get_clock().now().nanoseconds, self._command)
+            self._add("command", stamp_ns, self._command)
 
     def _on_measured(self, stream: str, reader: JointStateReader, message: JointState) -> None:
         self.measured_ns = ns_from_time(message.header.stamp)
