@@ -3,17 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from test.ros.conftest import domain
 
-import pytest
-
-from test.ros.harness import Domain, own_domain
-
-
-@pytest.fixture
-def domain() -> Iterator[Domain]:
-    """A ROS domain that this test has for itself."""
-    with own_domain() as domain_id:
-        made = Domain(domain_id)
-        yield made
-        made.close()
+__all__ = ["domain"]
