@@ -37,7 +37,7 @@ setup(
     python_requires=">=3.10",
     install_requires=["setuptools"],
     # What rosdep has no key for.
-    extras_require={"sim": ["mujoco"], "demo": ["av", "matplotlib"]},
+    extras_require={"sim": ["mujoco"], "demo": ["av", "matplotlib"], "filters": ["ruckig"]},
     zip_safe=True,
     entry_points={
         "console_scripts": [

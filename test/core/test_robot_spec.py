@@ -16,6 +16,7 @@ from vla_ros.core.robot_spec import (
     StateStream,
     load_robot_spec,
 )
+from vla_ros.core.workspace import WorkspaceSpec
 
 
 def test_a_robot_is_read():
@@ -67,6 +68,26 @@ def test_a_robot_is_loaded_from_a_file_and_its_urdf_lies_beside_it(tmp_path: Pat
     spec = load_robot_spec(path)
 
     assert (spec.source, spec.urdf) == (str(path), tmp_path / "meshes/body.urdf")
+
+
+WORKSPACE = "workspace: {link: hand, lower_m: [0, 0, 0], upper_m: [1, 1, 1]}\n"
+
+
+def test_a_robot_may_have_a_workspace():
+    spec = robot(f"urdf: body.urdf\n{WORKSPACE}{ROBOT}")
+
+    assert spec.workspace == WorkspaceSpec("hand", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), None)
+    assert robot().workspace is None
+
+
+def test_a_workspace_without_kinematics_is_refused():
+    with refused(ConfigError, "robot.yaml: workspace: needs the kinematics of a urdf"):
+        robot(f"{WORKSPACE}{ROBOT}")
+
+
+def test_a_workspace_is_read_strictly():
+    with refused(ConfigError, "robot.yaml: workspace.box: unknown key (known here: link, lower_m"):
+        robot(f"urdf: body.urdf\n{WORKSPACE.replace('}', ', box: 1}')}{ROBOT}")
 
 
 def test_a_robot_cannot_be_changed():

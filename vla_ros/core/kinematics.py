@@ -76,8 +76,7 @@ class Kinematics:
         self.root = roots.pop()
         self.links = (self.root, *self._joint_above)
         self._chains = {link: self._chain(link) for link in self.links}
-        # A turn about an axis is I + sin * S + (1 - cos) * S S, a slide along it is I + value * S.
-        self._generators = {joint.name: _generator(joint) for joint in joints}
+        self._generators = {joint.name: generator(joint) for joint in joints}
 
     @classmethod
     def from_file(cls, path: Path) -> Kinematics:
@@ -103,7 +102,7 @@ class Kinematics:
         Raises:
             ConfigError: There is no such link.
         """
-        moving = (self._leader(joint) for joint in self._joints_to(link) if joint.kind != "fixed")
+        moving = (joint.leader for joint in self.joints_to(link) if joint.kind != "fixed")
         return tuple(dict.fromkeys(moving))
 
     def pose(self, link: str, positions: Mapping[str, float]) -> Matrix:
@@ -117,7 +116,7 @@ class Kinematics:
             ConfigError: There is no such link, or a joint's position is not given.
         """
         pose = np.eye(4)
-        for joint in self._joints_to(link):
+        for joint in self.joints_to(link):
             pose = pose @ joint.origin @ self._motion(joint, positions)
         return pose
 
@@ -141,13 +140,12 @@ class Kinematics:
         column = {name: index for index, name in enumerate(joints)}
         pose = np.eye(4)
         moved: list[tuple[int, float, str, Matrix, Matrix]] = []
-        for joint in self._joints_to(link):
+        for joint in self.joints_to(link):
             pose = pose @ joint.origin
-            leader = self._leader(joint)
-            if joint.kind != "fixed" and leader in column:
+            if joint.kind != "fixed" and joint.leader in column:
                 gain = 1.0 if joint.mimic is None else joint.mimic.multiplier
                 axis = pose[:3, :3] @ joint.axis
-                moved.append((column[leader], gain, joint.kind, axis, pose[:3, 3].copy()))
+                moved.append((column[joint.leader], gain, joint.kind, axis, pose[:3, 3].copy()))
             pose = pose @ self._motion(joint, positions)
         jacobian = np.zeros((6, len(joints)))
         for index, gain, kind, axis, origin in moved:
@@ -222,43 +220,46 @@ class Kinematics:
                 raise ConfigError(f"{self._source}: the joints above {link} form a circle")
         return tuple(reversed(chain))
 
-    def _joints_to(self, link: str) -> tuple[Joint, ...]:
+    def joints_to(self, link: str) -> tuple[Joint, ...]:
+        """All joints between the root and a link, root first.
+
+        Raises:
+            ConfigError: There is no such link.
+        """
         if link not in self._chains:
             raise ConfigError(
                 f"{self._source}: link {link!r} does not exist; there are {', '.join(self.links)}"
             )
         return self._chains[link]
 
-    @staticmethod
-    def _leader(joint: Joint) -> str:
-        return joint.name if joint.mimic is None else joint.mimic.joint
-
     def _motion(self, joint: Joint, positions: Mapping[str, float]) -> Matrix:
         """(4, 4) What a joint adds to its origin at the present position."""
         if joint.kind == "fixed":
             return _STILL
-        leader = self._leader(joint)
-        if leader not in positions:
-            raise ConfigError(f"{self._source}: the position of joint {leader} is not given")
-        value = positions[leader]
+        if joint.leader not in positions:
+            raise ConfigError(f"{self._source}: the position of joint {joint.leader} is not given")
+        value = positions[joint.leader]
         if joint.mimic is not None:
             value = joint.mimic.multiplier * value + joint.mimic.offset
-        generator, square = self._generators[joint.name]
+        moves, square = self._generators[joint.name]
         if joint.kind == "revolute":
-            turned: Matrix = _STILL + math.sin(value) * generator + (1.0 - math.cos(value)) * square
+            turned: Matrix = _STILL + math.sin(value) * moves + (1.0 - math.cos(value)) * square
             return turned
-        slid: Matrix = _STILL + value * generator
+        slid: Matrix = _STILL + value * moves
         return slid
 
 
-def _generator(joint: Joint) -> tuple[Matrix, Matrix]:
-    """(4, 4) What a joint's motion is made of, and its square."""
-    generator = np.zeros((4, 4))
+def generator(joint: Joint) -> tuple[Matrix, Matrix]:
+    """(4, 4), (4, 4) What a joint's motion is made of, and its square.
+
+    A turn is ``I + sin * S + (1 - cos) * S S``, a slide is ``I + value * S``.
+    """
+    moves = np.zeros((4, 4))
     if joint.kind == "revolute":
-        generator[:3, :3] = skew(joint.axis)
+        moves[:3, :3] = skew(joint.axis)
     else:
-        generator[:3, 3] = joint.axis
-    return generator, generator @ generator
+        moves[:3, 3] = joint.axis
+    return moves, moves @ moves
 
 
 def pose_error(target: Matrix, pose: Matrix) -> Matrix:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_ros.core.camera_spec import CameraSpec, read_camera
 from vla_ros.core.section import Section, repeated
+from vla_ros.core.workspace import WorkspaceSpec, read_workspace
 from vla_ros.core.yaml_file import load
 
 StateType = Literal["joint_state"]
@@ -89,6 +90,7 @@ class RobotSpec:
         name: The robot's name.
         source: The file it was read from.
         urdf: Its URDF file, where kinematics are needed.
+        workspace: Where one of its links must stay, if anywhere.
         max_camera_skew_s: Greatest difference of stamps within one set of camera images.
         limits: Command interface to its limits.
         cameras: Camera name to stream.
@@ -99,6 +101,7 @@ class RobotSpec:
     name: str
     source: str
     urdf: Path | None
+    workspace: WorkspaceSpec | None
     max_camera_skew_s: float
     limits: Mapping[str, InterfaceLimits]
     cameras: Mapping[str, CameraSpec]
@@ -154,6 +157,7 @@ def robot_spec_from(root: Section, *, folder: Path) -> RobotSpec:
         name=root.text("name"),
         source=root.source,
         urdf=folder / root.text("urdf") if root.has("urdf") else None,
+        workspace=root.entry("workspace", read_workspace) if root.has("workspace") else None,
         max_camera_skew_s=root.number("max_camera_skew_s", above=0.0),
         limits=root.entries("interfaces", _limits),
         cameras=root.entries("cameras", read_camera),
@@ -208,6 +212,8 @@ def _interfaces(section: Section, quantities: tuple[str, ...]) -> tuple[str, ...
 
 def _check(spec: RobotSpec, root: Section) -> None:
     """Refuse a description whose parts contradict each other."""
+    if spec.workspace is not None and spec.urdf is None:
+        raise root.error("needs the kinematics of a urdf, and there is none", "workspace")
     for key, names in (("state_streams", spec.state_names), ("command_groups", spec.command_names)):
         if not names:
             raise root.error("must hold at least one entry, found none", key)

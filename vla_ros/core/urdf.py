@@ -70,6 +70,11 @@ class Joint:
     upper: float
     mimic: Mimic | None
 
+    @property
+    def leader(self) -> str:
+        """The joint whose position moves this one: itself, or the one that it follows."""
+        return self.name if self.mimic is None else self.mimic.joint
+
 
 def read_joints(path: Path) -> tuple[Joint, ...]:
     """All joints of a URDF file, in file order.
