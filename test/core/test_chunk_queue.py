@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,17 +10,25 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vla_ros.core.action_chunk import ActionChunk
-from vla_ros.core.chunk_queue import ChunkQueue
-from vla_ros.core.errors import ActionError
+from vla_ros.core.aggregates import AGGREGATE_FNS, AggregateFn
+from vla_ros.core.chunk_queue import ChunkQueue, Joining
+from vla_ros.core.errors import ChunkRefused
 
 NAMES = ("a/position", "g/position")
 SWITCHED = np.array([False, True])
 STEP = 100
+LATEST = Joining(
+    functions=("latest_only", "latest_only"),
+    blend_ns=8 * STEP,
+    smoothing_steps=0.0,
+    interpolation="linear",
+    actions_per_chunk=50,
+)
 
 actions = st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=12).map(
     np.array
 )
-shares = st.sampled_from([0.3, 0.5, 0.7, 1.0])
+functions = st.sampled_from(AGGREGATE_FNS)
 
 
 def chunk(stamp: int, values: object, step: int = STEP) -> ActionChunk:
@@ -29,33 +39,25 @@ def ramp(start: float, count: int = 5) -> NDArray[np.float64]:
     return np.stack([start + np.arange(count), start + np.arange(count)], axis=1)
 
 
-def queue(*chunks: ActionChunk, now: int = 0, share: float = 1.0) -> ChunkQueue:
-    it = ChunkQueue(SWITCHED)
+def queue(*chunks: ActionChunk, now: int = 0, **joining: object) -> ChunkQueue:
+    it = ChunkQueue(SWITCHED, dataclasses.replace(LATEST, **joining))  # type: ignore[arg-type]
     for each in chunks:
-        it.offer(each, now_ns=now, new_share=share)
+        it.offer(each, now_ns=now)
     return it
+
+
+def sample(it: ChunkQueue, now: int) -> NDArray[np.float64]:
+    due = it.sample(now)
+    assert due is not None
+    return due
 
 
 def test_an_empty_queue_has_nothing_due() -> None:
     it = queue()
+    assert it.plan is None
     assert it.sample(0) is None
     assert it.remaining_steps(0) == 0.0
-    assert it.remaining_s(0) == 0.0
-
-
-@given(actions, st.integers(0, 2000))
-def test_every_moment_has_the_action_due_then(values: NDArray[np.float64], now: int) -> None:
-    it = queue(chunk(0, values))
-    sample = it.sample(now)
-    if now >= len(values) * STEP:
-        assert sample is None
-        return
-    assert sample is not None
-    index = now // STEP
-    after = min(index + 1, len(values) - 1)
-    weight = (now % STEP) / STEP
-    assert sample[0] == pytest.approx((1 - weight) * values[index, 0] + weight * values[after, 0])
-    assert sample[1] == values[index, 1]  # switched: never between two actions
+    assert it.velocity(0).tolist() == [0.0, 0.0]
 
 
 @given(actions, st.integers(0, 2000))
@@ -65,90 +67,121 @@ def test_what_is_left_shrinks_with_time_and_is_never_negative(
     it = queue(chunk(0, values))
     left = it.remaining_steps(now)
     assert left == pytest.approx(max(len(values) - now / STEP, 0.0))
-    assert it.remaining_s(now) == pytest.approx(left * STEP * 1e-9)
     assert it.remaining_steps(now + STEP) <= left
     assert (it.sample(now) is None) == (left == 0.0)
 
 
-@given(actions, actions, st.integers(1, 300), shares, st.integers(0, 1500))
-def test_a_new_chunk_is_mixed_where_both_are_due(
-    old: NDArray[np.float64], new: NDArray[np.float64], stamp: int, share: float, at: int
-) -> None:
-    now = stamp
-    if len(old) * STEP <= stamp:
-        return
-    alone_old, alone_new = queue(chunk(0, old)), queue(chunk(stamp, new), now=now)
-    joined = queue(chunk(0, old))
-    joined.offer(chunk(stamp, new), now_ns=now, new_share=share)
-    knot = stamp + (at // STEP) * STEP
-    was, comes, got = alone_old.sample(knot), alone_new.sample(knot), joined.sample(knot)
-    if comes is None:
-        assert got is None  # the old chunk's tail beyond the new one is cut
-        return
-    assert got is not None
-    expected = comes[0] if was is None else (1 - share) * was[0] + share * comes[0]
-    assert got[0] == pytest.approx(expected)
-    assert got[1] == comes[1]
+def test_what_is_left_is_counted_in_the_chunks_own_steps() -> None:
+    assert queue(chunk(0, ramp(0.0, 4), step=250)).remaining_steps(500) == pytest.approx(2.0)
 
 
-@given(st.lists(st.tuples(st.integers(-500, 1500), st.integers(1, 8)), max_size=12), shares)
-def test_any_order_of_chunks_leaves_a_sane_queue(
-    arrivals: list[tuple[int, int]], share: float
+def test_it_moves_as_its_plan_does() -> None:
+    it = queue(chunk(0, ramp(0.0)))
+    assert sample(it, 150) == pytest.approx([1.5, 1.0])
+    assert it.velocity(150) == pytest.approx([1.0 / (STEP * 1e-9), 0.0])
+    cubic = queue(chunk(0, [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), interpolation="cubic")
+    assert sample(cubic, 50)[0] > 0.6
+
+
+@given(actions, actions, functions, st.integers(0, 1500), st.integers(30, 170))
+def test_the_new_chunk_is_the_plan_from_now_on_tail_included(
+    old: NDArray[np.float64],
+    new: NDArray[np.float64],
+    function: AggregateFn,
+    at: int,
+    step: int,
 ) -> None:
-    """Late, early, repeated, out of order: whatever is accepted is in force, and nothing else."""
-    it, now, newest = ChunkQueue(SWITCHED), 0, None
-    for stamp, count in arrivals:
-        now += 50
-        offered = chunk(stamp, ramp(float(stamp), count))
-        refused = (
-            offered.end_ns <= now
-            or stamp > now + STEP
-            or (newest is not None and stamp < newest.stamp_ns)
+    """Whatever the lengths and steps: it ends where the new chunk ends, and nothing is left out."""
+    it = queue(chunk(0, old), functions=(function, "latest_only"))
+    newest = chunk(40, new, step=step)
+    it.offer(newest, now_ns=40)
+    due = it.sample(40 + at)
+    assert (due is None) == (40 + at >= newest.end_ns)
+    if due is not None:
+        assert np.isfinite(due).all()
+        assert due[1] == new[at // step, 1]
+
+
+@pytest.mark.parametrize("function", AGGREGATE_FNS)
+def test_a_switched_interface_takes_the_new_chunks_value(function: AggregateFn) -> None:
+    it = queue(
+        chunk(0, np.zeros((9, 2))),
+        functions=(function, function),
+        smoothing_steps=8.0,
+    )
+    switches = np.array([0.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    it.offer(chunk(100, np.stack([switches, switches], axis=1)), now_ns=150)
+    got = [sample(it, 100 + index * STEP)[1] for index in range(6)]
+    assert got == switches.tolist()
+
+
+def test_interfaces_may_be_joined_in_other_ways() -> None:
+    it = ChunkQueue(
+        np.array([False, False]),
+        dataclasses.replace(LATEST, functions=("weighted_average", "conservative")),
+    )
+    it.offer(chunk(0, np.ones((5, 2))), now_ns=0)
+    it.offer(chunk(0, 2.0 * np.ones((5, 2))), now_ns=0)
+    assert sample(it, 0) == pytest.approx([1.7, 1.3])
+    it.offer(chunk(0, np.zeros((5, 2))), now_ns=0)
+    assert sample(it, 0) == pytest.approx([0.3 * 1.7, 0.7 * 1.3])  # mixed with what was mixed
+    it.joining = LATEST
+    it.offer(chunk(0, np.ones((5, 2))), now_ns=0)
+    assert sample(it, 0) == pytest.approx([1.0, 1.0])
+
+
+def test_an_ensemble_is_of_what_policies_said_and_not_of_what_was_mixed() -> None:
+    it = queue(functions=("temporal_ensemble", "latest_only"))
+    for value in (0.0, 3.0, 6.0):
+        it.offer(chunk(0, np.full((5, 2), value)), now_ns=0)
+    assert sample(it, 0)[0] == pytest.approx(3.0)
+
+
+def test_chunks_that_are_over_are_no_longer_in_the_ensemble() -> None:
+    it = queue(chunk(0, np.zeros((2, 2))), functions=("temporal_ensemble", "latest_only"))
+    it.offer(chunk(100, np.ones((5, 2))), now_ns=200)
+    assert sample(it, 200)[0] == 1.0
+
+
+def test_the_default_smooths_and_the_others_do_not() -> None:
+    wiggle = np.stack([np.cos(np.pi * np.arange(20)), np.zeros(20)], axis=1)
+    for function, size in (("offset_decay", 0.1), ("latest_only", 1.0)):
+        it = queue(chunk(0, wiggle), functions=(function, "latest_only"), smoothing_steps=8.0)
+        assert np.abs(sample(it, 10 * STEP)[0]) <= size
+    assert np.abs(sample(it, 10 * STEP)[0]) == 1.0
+
+
+def test_only_the_first_actions_are_used_but_smoothed_with_those_that_follow() -> None:
+    cut, whole = (
+        queue(
+            chunk(0, np.sin(ramp(0.0, 20))),
+            functions=("offset_decay", "latest_only"),
+            smoothing_steps=8.0,
+            actions_per_chunk=count,
         )
-        if refused:
-            with pytest.raises(ActionError):
-                it.offer(offered, now_ns=now, new_share=share)
-        else:
-            it.offer(offered, now_ns=now, new_share=share)
-            newest = offered
-        expected = max(newest.end_ns - now, 0) / STEP if newest else 0.0
-        assert it.remaining_steps(now) == pytest.approx(expected)
-        sample = it.sample(now)
-        assert sample is None or np.isfinite(sample).all()
+        for count in (6, 20)
+    )
+    assert cut.remaining_steps(0) == 6.0
+    assert sample(cut, 5 * STEP) == pytest.approx(sample(whole, 5 * STEP))
 
 
-def test_before_the_first_action_is_due_it_is_what_counts() -> None:
-    it = queue(chunk(80, ramp(1.0)), now=0)
-    assert it.sample(0) == pytest.approx([1.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    ("stamp", "now", "words"),
-    [
-        (0, 500, "was over 0.000 s before it came"),
-        (301, 200, "in the future"),
-        (100, 200, "of an older observation"),
-        (149, 200, "of an older observation"),
-    ],
-)
-def test_a_chunk_that_is_not_for_now_is_refused_and_changes_nothing(
-    stamp: int, now: int, words: str
-) -> None:
+def test_a_chunk_that_is_over_is_refused_and_changes_nothing() -> None:
     it = queue(chunk(150, ramp(0.0)), now=150)
-    before = it.sample(now)
-    with pytest.raises(ActionError, match=words):
-        it.offer(chunk(stamp, ramp(9.0)), now_ns=now, new_share=1.0)
-    assert it.sample(now) == pytest.approx(before)
+    with pytest.raises(ChunkRefused, match=r"was over 0\.000 s before it came") as refusal:
+        it.offer(chunk(0, ramp(9.0)), now_ns=500)
+    assert refusal.value.kind == "late"
+    assert sample(it, 500) == pytest.approx([3.5, 3.0])
 
 
-def test_a_second_chunk_of_the_same_observation_replaces_the_first() -> None:
-    it = queue(chunk(100, ramp(0.0)), chunk(100, ramp(9.0)), now=100)
-    assert it.sample(100) == pytest.approx([9.0, 9.0])
+def test_actions_beyond_those_used_do_not_make_a_chunk_last_longer() -> None:
+    it = queue(actions_per_chunk=2)
+    with pytest.raises(ChunkRefused, match="was over"):
+        it.offer(chunk(0, ramp(0.0)), now_ns=200)
 
 
 def test_clear_drops_everything() -> None:
-    it = queue(chunk(0, ramp(0.0)))
+    it = queue(chunk(0, np.zeros((5, 2))), functions=("temporal_ensemble", "latest_only"))
     it.clear()
     assert it.sample(0) is None
-    it.offer(chunk(0, ramp(0.0)), now_ns=0, new_share=1.0)  # the same stamp is welcome again
-    assert it.sample(0) is not None
+    it.offer(chunk(0, np.ones((5, 2))), now_ns=0)
+    assert sample(it, 0)[0] == 1.0

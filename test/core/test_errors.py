@@ -32,7 +32,7 @@ def test_the_docstring_draws_the_tree_that_there_is():
 
     assert tree.pop("VlaRosError") == "Exception"
     assert tree == drawn_tree()
-    assert len(tree) == 8
+    assert len(tree) == 9
 
 
 def test_an_observation_error_names_the_stream_and_the_reason():
@@ -44,3 +44,9 @@ def test_an_observation_error_names_the_stream_and_the_reason():
 def test_an_observation_error_must_name_both():
     with pytest.raises(TypeError, match="'reason' and 'stream'"):
         errors.ObservationError("camera x is late")  # type: ignore[call-arg]
+
+
+def test_a_refused_chunk_says_why_in_a_word_and_in_words():
+    error = errors.ChunkRefused("late", "the chunk was over")
+
+    assert (str(error), error.kind) == ("the chunk was over", "late")

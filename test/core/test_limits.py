@@ -21,24 +21,31 @@ def limiter(*position: float) -> CommandLimiter:
 
 
 def follow(
-    it: CommandLimiter, *target: float, velocity: float = 0.0, margin: float = 0.0
+    it: CommandLimiter,
+    *target: float,
+    velocity: float = 0.0,
+    margin: float = 0.0,
+    dt_s: float = DT,
 ) -> NDArray[np.float64]:
     speeds = np.array([velocity, 0.0, 0.0])
-    return it.follow(np.array(target), speeds, dt_s=DT, margin=margin)
+    return it.follow(np.array(target), speeds, dt_s=dt_s, within=it.within(margin))
 
 
-@given(st.lists(st.tuples(st.floats(-3.0, 3.0), st.floats(-5.0, 5.0)), min_size=1, max_size=80))
-def test_no_target_breaks_a_limit(sequence: list[tuple[float, float]]) -> None:
+ticks = st.tuples(st.floats(-3.0, 3.0), st.floats(-5.0, 5.0), st.floats(0.005, 0.06))
+
+
+@given(st.lists(ticks, min_size=1, max_size=80))
+def test_no_target_breaks_a_limit(sequence: list[tuple[float, float, float]]) -> None:
+    """Whatever the targets and the lengths of ticks, and at the bounds too."""
     it = limiter()
-    positions = [0.0, 0.0]
-    for target, velocity in sequence:
-        positions.append(float(follow(it, target, 0.0, 0.0, velocity=velocity)[0]))
-    velocities = np.diff(positions) / DT
-    assert np.all(np.abs(positions) <= 1.0 + 1e-9)
-    assert np.all(np.abs(velocities) <= VELOCITY + 1e-9)
-    # A position limit is harder than an acceleration limit: only there may it brake harder.
-    free = np.abs(positions[2:]) < 1.0 - 1e-9
-    assert np.all(np.abs(np.diff(velocities) / DT)[free] <= ACCELERATION + 1e-6)
+    position, velocity = 0.0, 0.0
+    for target, target_velocity, dt_s in sequence:
+        command = float(follow(it, target, 0.0, 0.0, velocity=target_velocity, dt_s=dt_s)[0])
+        moved = (command - position) / dt_s
+        assert abs(command) <= 1.0 + 1e-9
+        assert abs(moved) <= VELOCITY + 1e-9
+        assert abs(moved - velocity) / dt_s <= ACCELERATION + 1e-6
+        position, velocity = command, moved
 
 
 @given(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9))
@@ -74,7 +81,7 @@ def test_what_is_clipped_is_counted_per_interface() -> None:
 
 def test_the_margin_keeps_away_from_the_limits() -> None:
     it = limiter()
-    for _ in range(100):
+    for _ in range(200):
         command = follow(it, 5.0, -5.0, 5.0, margin=0.1)
     assert command == pytest.approx([0.9, -0.9, 0.9])
 
@@ -104,6 +111,49 @@ def test_the_stopping_point_is_where_braking_ends() -> None:
     path = [float(follow(it, *stop)[0]) for _ in range(40)]
     assert path[-1] == pytest.approx(stop[0], abs=1e-6)
     assert np.all(np.diff(path) >= -1e-9)
+
+
+def test_the_stopping_point_is_not_beyond_a_position_limit() -> None:
+    it = limiter(1.2, 0.0, 0.0)
+    assert it.stopping_point(DT).tolist() == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("together", "second"), [(True, 1.0), (False, 1.1)])
+def test_joints_slow_down_together_if_they_are_told_to(together: bool, second: float) -> None:
+    """The direction is kept; the hand, a switched interface, is none."""
+    it = limiter(-0.9, -0.5, 0.0)
+    for speed in np.arange(0.2, 2.3, 0.2):
+        start = it.position
+        assert start is not None
+        wanted = np.array([speed, 0.5 * speed, 0.0])
+        target = start + wanted * DT
+        target[2] = 0.5 if speed > 2.1 else 0.0
+        command = it.follow(
+            target, wanted, dt_s=DT, within=it.within(0.0), preserve_direction=together
+        )
+    assert (command - start) / DT == pytest.approx([2.0, second, 25.0])
+
+
+def test_where_the_next_step_is_not_allowed_it_brakes() -> None:
+    it = limiter()
+    wall = 0.4
+    seen = []
+
+    def allowed(stop: NDArray[np.float64], next_stop: NDArray[np.float64]) -> bool:
+        seen.append((stop[0], next_stop[0]))
+        return bool(next_stop[0] <= wall)
+
+    path = [0.0]
+    for _ in range(150):
+        target = np.array([0.9, 0.0, 0.0])
+        command = it.follow(target, np.zeros(3), dt_s=DT, within=it.within(0.0), allowed=allowed)
+        path.append(float(command[0]))
+    assert max(path) <= wall
+    assert path[-1] == pytest.approx(wall, abs=0.01)
+    assert np.all(np.abs(np.diff(path, n=2)) <= ACCELERATION * DT * DT + 1e-9)
+    for stop, next_stop in seen:
+        assert stop <= wall + 1e-9
+        assert next_stop >= stop - 1e-9
 
 
 def test_it_must_be_anchored_first() -> None:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from test.core.refusals import refused
 from vla_ros.core.errors import ConfigError
-from vla_ros.core.observation import Observation, ObservationRequest, Prefix, require_image
+from vla_ros.core.observation import (
+    CommittedActions,
+    Observation,
+    ObservationRequest,
+    Prefix,
+    require_image,
+)
 
 NAMES = ("a/position", "g/position", "a/velocity")
 IMAGE = np.zeros((4, 6, 3), dtype=np.uint8)
@@ -98,7 +104,7 @@ def test_a_request_is_a_value():
 
     assert request(1) == request(1)
     assert request(1) != request(2)
-    assert request(1).prefix is None
+    assert request(1).committed is None
 
 
 def test_observations_and_prefixes_compare_by_identity():
@@ -108,3 +114,57 @@ def test_observations_and_prefixes_compare_by_identity():
     assert it == it  # noqa: PLR0124
     assert it != observation()
     assert prefix != Prefix(NAMES, np.zeros((2, 3)), 0.1, 0)
+
+
+# Five actions, a tenth of a second apart, the first due at 10 s.
+MS = 1_000_000
+STAMP, STEP = 10_000 * MS, 100 * MS
+LINE = np.stack([np.arange(5.0), 10.0 * np.arange(5.0)], axis=1)
+COMMITTED = CommittedActions(("a", "b"), STAMP, STEP, LINE, 0.25, 7)
+
+
+def anchored(observation_ms: int, request_ms: int = 0) -> Prefix:
+    prefix = COMMITTED.anchored(STAMP + observation_ms * MS, STAMP + request_ms * MS)
+    assert prefix is not None
+    return prefix
+
+
+def test_a_prefix_is_what_is_committed_on_the_grid_of_the_chunk_to_come():
+    prefix = anchored(130)
+
+    assert (prefix.names, prefix.execution_horizon) == (("a", "b"), 7)
+    assert prefix.actions[:, 0] == pytest.approx([1.3, 2.3, 3.3])
+    assert prefix.actions[:, 1] == pytest.approx([13.0, 23.0, 33.0])
+
+
+@pytest.mark.parametrize(
+    ("observation_ms", "count"), [(-50, 5), (0, 5), (1, 4), (200, 3), (399, 1), (400, 1)]
+)
+def test_a_prefix_ends_with_the_last_committed_action(observation_ms: int, count: int):
+    assert len(anchored(observation_ms).actions) == count
+
+
+def test_before_the_first_committed_action_that_one_counts():
+    assert anchored(-150).actions[:, 0] == pytest.approx([0.0, 0.0, 0.5, 1.5, 2.5, 3.5])
+
+
+def test_nothing_committed_is_no_prefix():
+    assert COMMITTED.anchored(STAMP + 401 * MS, STAMP) is None
+
+
+def test_the_delay_counts_from_the_observation():
+    assert anchored(100, request_ms=160).inference_delay_s == pytest.approx(0.25 + 0.06)
+    assert anchored(160, request_ms=100).inference_delay_s == pytest.approx(0.25 - 0.06)
+    assert anchored(390, request_ms=0).inference_delay_s == 0.0
+
+
+def test_an_observation_has_the_prefix_of_its_request():
+    request = ObservationRequest(7, 1, STAMP, must_go=False, committed=COMMITTED)
+
+    prefix = observation(stamp_ns=STAMP + 200 * MS, request=request).prefix
+
+    assert prefix is not None
+    assert prefix.actions[0] == pytest.approx([2.0, 20.0])
+    bare = dataclasses.replace(request, committed=None)
+    assert observation(request=bare).prefix is None
+    assert observation().prefix is None

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
+from test.nodes.ring import node, ring
 from test.nodes.stage import files
 from test.ros.conftest import domain
 
-__all__ = ["domain", "files"]
+__all__ = ["domain", "files", "node", "ring"]

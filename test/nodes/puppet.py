@@ -32,7 +32,6 @@ class Strings:
         infer_errors: Raised by ``infer``, one after the other.
         reset_errors: Raised by ``reset``, one after the other.
         gate: ``infer`` waits until this is set.
-        prefix: What the policy says it can do with prefixes.
         prefixes: What ``infer`` was given.
         threads: Who called.
     """
@@ -44,7 +43,6 @@ class Strings:
         self.reset_errors: list[Exception] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.prefix = "none"
         self.prefixes: list[Prefix | None] = []
         self.threads: set[int] = set()
         self.edit: Callable[[ActionChunk], ActionChunk] = lambda chunk: chunk
@@ -64,7 +62,7 @@ def puppet_class(strings: Strings) -> type[PolicyBackend]:
 
         def connect(self) -> PolicyInfo:
             self._called(f"connect {self.config.host}", strings.connect_errors)
-            return PolicyInfo("a puppet", strings.prefix)
+            return PolicyInfo("a puppet")
 
         def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
             strings.prefixes.append(prefix)

@@ -35,7 +35,7 @@ def test_everything_between_two_states_is_told_once(domain: Domain):
         report.ticked(100_000)
         report.ticked(300_000)
         report.joined(CHUNK, 25 * MS)
-        report.commanded(CHUNK, joined_ns=25 * MS, now_ns=27 * MS)
+        report.commanded(CHUNK, joined_ns=25 * MS, now_ns=27 * MS, blend_s=0.25)
         report.publish(status, missed_ticks=2, now_ns=30 * MS)
         domain.spin_until(lambda: states and timings, "state and timing")
         report.ticked(200_000)

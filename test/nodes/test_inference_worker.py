@@ -25,7 +25,7 @@ from vla_ros.core.errors import (
 )
 from vla_ros.core.request_scheduler import Failure
 from vla_ros.nodes.inference_worker import InferenceWorker, WorkerCallbacks
-from vla_ros.ros.stamps import time_from_ns
+from vla_ros.ros.stamps import duration_from_ns, ns_from_time, time_from_ns
 
 
 def observation(request_id: int, epoch: int = 1) -> Observation:
@@ -160,18 +160,21 @@ def test_a_reset_that_failed_is_tried_again(bench: Bench):
     assert bench.strings.calls[1:] == ["reset", "reset", "infer 2"]
 
 
-@pytest.mark.parametrize(("can", "given"), [("none", False), ("guided", True)])
-def test_a_prefix_goes_to_policies_that_can_use_it(bench: Bench, can: str, given: bool):
-    bench.strings.prefix = can
+def test_what_is_committed_reaches_the_policy_on_its_chunks_grid(bench: Bench):
     message = observation(1)
-    message.request.names, message.request.prefix_length = ["a/position"], 2
-    message.request.prefix = [0.1, 0.2]
+    stamp_ns = ns_from_time(message.header.stamp)
+    message.request.names, message.request.committed_length = ["a/position"], 3
+    message.request.committed = [0.1, 0.2, 0.3]
+    message.request.committed_stamp = time_from_ns(stamp_ns - 50_000_000)
+    message.request.committed_step = duration_from_ns(100_000_000)
     bench.worker.start()
 
     bench.answer(message)
 
     [prefix] = bench.strings.prefixes
-    assert (prefix is not None) == given
+    assert prefix is not None
+    assert prefix.names == ("a/position",)
+    assert prefix.actions[:, 0] == pytest.approx([0.15, 0.25])
 
 
 def test_the_newest_observation_wins_and_the_others_are_answered(bench: Bench):

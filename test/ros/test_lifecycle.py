@@ -81,6 +81,13 @@ def test_shutdown_undoes_everything_and_ends_the_process(domain: Domain, node: R
     assert node.events == UP + DOWN
 
 
+def test_it_falls_silent_only_if_it_was_active(node: Recorder):
+    assert not node.fall_silent()
+    node.start()
+    assert node.fall_silent()
+    assert not node.fall_silent()
+
+
 def test_tear_down_works_in_every_state(node: Recorder):
     assert node.start()
     node.tear_down()

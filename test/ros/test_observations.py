@@ -77,9 +77,9 @@ def test_a_malformed_state_is_refused(state: list[float]):
     assert caught.value.reason == "stale_state"
 
 
-def test_a_malformed_prefix_is_refused():
+def test_malformed_committed_actions_are_refused():
     bad = message()
-    bad.request.prefix_length, bad.request.names = 3, ["a/position"]
+    bad.request.committed_length, bad.request.names = 3, ["a/position"]
 
-    with pytest.raises(ConfigError, match="prefix"):
+    with pytest.raises(ConfigError, match="committed"):
         observation_from_message(bad, robot())

@@ -189,3 +189,20 @@ def test_without_callbacks_before_and_after_an_integer_is_still_taken_for_a_doub
     assert not domain.set_parameter("old", "rate_hz", 1000).successful
     assert domain.set_parameter("old", "rate_hz", 8.5).successful
     assert group.value.rate_hz == 8.5
+
+
+def test_a_change_must_suit_whoever_uses_it(domain: Domain):
+    node = domain.add(TunedNode, file="a.yaml")
+    group = node.parameters.declare(Tuning)
+
+    def no_slowness(value: Tuning) -> None:
+        if value.mode == "slow":
+            raise ConfigError("slow does not fit this robot")
+
+    undo = group.require(no_slowness)
+    [refused] = node.set_parameters([Parameter("mode", value="slow")])
+    assert (refused.successful, refused.reason) == (False, "slow does not fit this robot")
+    assert group.value.mode == "fast"
+    undo()
+    [taken] = node.set_parameters([Parameter("mode", value="slow")])
+    assert taken.successful

@@ -6,7 +6,7 @@ import pytest
 
 from vla_ros.core.action_chunk import ActionChunk, ChunkTiming
 from vla_ros.core.errors import ActionError, ConfigError
-from vla_ros.core.observation import ObservationRequest, Prefix
+from vla_ros.core.observation import CommittedActions, ObservationRequest
 from vla_ros.ros.ring_messages import (
     chunk_from_message,
     chunk_to_message,
@@ -14,7 +14,7 @@ from vla_ros.ros.ring_messages import (
     request_from_message,
     request_to_message,
 )
-from vla_ros.ros.stamps import ns_from_time
+from vla_ros.ros.stamps import duration_from_ns, ns_from_time
 
 CHUNK = ActionChunk(
     stamp_ns=5_000_000_001,
@@ -29,7 +29,7 @@ CHUNK = ActionChunk(
 )
 
 
-def test_a_request_without_a_prefix():
+def test_a_request_with_nothing_committed():
     request = ObservationRequest(
         request_id=2**40, epoch=3, stamp_ns=1_234_567_890_123, must_go=True
     )
@@ -37,24 +37,29 @@ def test_a_request_without_a_prefix():
     assert request_from_message(request_to_message(request)) == request
 
 
-def test_a_request_with_a_prefix():
-    prefix = Prefix(("a/position", "b/position"), np.arange(4.0).reshape(2, 2), 0.25, 8)
-    request = ObservationRequest(1, 2, 3, must_go=False, prefix=prefix)
+def test_a_request_with_committed_actions():
+    actions = np.arange(4.0).reshape(2, 2)
+    names = ("a/position", "b/position")
+    committed = CommittedActions(names, 5_000_000_007, 33_333_333, actions, 0.25, 8)
+    request = ObservationRequest(1, 2, 3, must_go=False, committed=committed)
 
-    found = request_from_message(request_to_message(request)).prefix
+    found = request_from_message(request_to_message(request)).committed
 
     assert found is not None
-    np.testing.assert_array_equal(found.actions, prefix.actions)
-    assert (found.names, found.inference_delay_s, found.execution_horizon) == (
-        prefix.names, 0.25, 8,
-    )  # fmt: skip
+    np.testing.assert_array_equal(found.actions, actions)
+    assert (found.names, found.stamp_ns, found.step_ns) == (names, 5_000_000_007, 33_333_333)
+    assert (found.inference_delay_s, found.execution_horizon) == (0.25, 8)
 
 
-def test_a_prefix_of_the_wrong_size_is_refused():
+@pytest.mark.parametrize(("values", "step_ns"), [([1.0], 100), ([1.0, 2.0], 0)])
+def test_committed_actions_that_contradict_themselves_are_refused(
+    values: list[float], step_ns: int
+):
     message = request_to_message(ObservationRequest(1, 2, 3, must_go=False))
-    message.names, message.prefix_length, message.prefix = ["a/position"], 2, [1.0]
+    message.names, message.committed_length, message.committed = ["a/position"], 2, values
+    message.committed_step = duration_from_ns(step_ns)
 
-    with pytest.raises(ConfigError, match="has 1 values, expected 2 steps of 1 interfaces"):
+    with pytest.raises(ConfigError, match="expected 2 steps of 1 interfaces"):
         request_from_message(message)
 
 

@@ -104,3 +104,7 @@ class ActionChunk:
         if count >= self.horizon:
             return self
         return dataclasses.replace(self, actions=self.actions[:count])
+
+    def moved_to(self, stamp_ns: int) -> ActionChunk:
+        """The same actions, due at another time."""
+        return dataclasses.replace(self, stamp_ns=stamp_ns)

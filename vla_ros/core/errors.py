@@ -12,6 +12,7 @@
     |   |-- RemotePolicyError      the policy answered with an error: show its own text
     |   `-- WireFormatError        bytes that are not what the wire says they are
     `-- ActionError            a chunk that must not be executed: drop it whole, hold
+        `-- ChunkRefused           a good chunk, but not for now
 
 Errors of third-party libraries are mapped to these once per transport, with ``raise ... from``.
 """
@@ -73,3 +74,22 @@ class WireFormatError(BackendError):
 
 class ActionError(VlaRosError):
     """A chunk is malformed, not finite or for another robot. It is dropped whole."""
+
+
+class ChunkRefused(ActionError):  # noqa: N818 - as above
+    """A well-formed chunk that must not be executed now. It is dropped whole.
+
+    Attributes:
+        kind: Why, for machines: ``late``, ``early``, ``out_of_order``, ``duplicate``,
+            ``old_epoch``, ``other_interfaces`` or ``blind``.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        """Keep what refusals are counted by.
+
+        Args:
+            kind: Why, for machines.
+            message: The same in words.
+        """
+        super().__init__(message)
+        self.kind = kind

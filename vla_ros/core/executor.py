@@ -8,95 +8,117 @@ clock; one thread, or an external lock. Radians, metres, integer nanoseconds of 
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_ros.core import hold_reasons as reasons
 from vla_ros.core.action_chunk import ActionChunk
-from vla_ros.core.blending import NEW_SHARE, OffsetDecay
-from vla_ros.core.chunk_queue import ChunkQueue
-from vla_ros.core.errors import ActionError
+from vla_ros.core.asking import Asking
+from vla_ros.core.errors import ChunkRefused
 from vla_ros.core.executor_params import ExecutorParams
 from vla_ros.core.executor_status import Command, ExecutorStatus, Hold, Measured, Move
-from vla_ros.core.hold_reasons import (
-    BAD_CHUNK,
-    CLOCK_JUMPED,
-    STALE_STATE,
-    STARTING,
-    STARVED,
-    STOPPED,
-)
-from vla_ros.core.limits import CommandLimiter
+from vla_ros.core.filter import MakeFilter, no_filter
+from vla_ros.core.motion import Motion
 from vla_ros.core.observation import ObservationRequest
+from vla_ros.core.pace import Pace
+from vla_ros.core.plan import Plan
 from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.core.request_scheduler import Failure, RequestScheduler
 from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.status_report import Situation, StatusReport, Tally
+from vla_ros.core.tracking import TrackingWatch
+
+Doubles = NDArray[np.float64]
 
 
 class ActionExecutor:
     """Executes the chunks of one policy on one robot."""
 
-    def __init__(self, robot: RobotSpec, policy: PolicySpec, params: ExecutorParams) -> None:
+    def __init__(
+        self,
+        robot: RobotSpec,
+        policy: PolicySpec,
+        params: ExecutorParams,
+        *,
+        make_filter: MakeFilter = no_filter,
+    ) -> None:
         """Stopped, with an empty queue.
 
         Args:
             robot: The body.
             policy: The checkpoint.
             params: How to ask and execute.
+            make_filter: Makes a filter of its name.
 
         Raises:
-            ConfigError: The policy does not fit the robot.
+            ConfigError: The policy does not fit the robot, or the parameters do not fit them.
         """
         policy.check_against(robot)
         names = robot.command_names
-        self._policy = policy
+        columns = np.array([names.index(name) for name in policy.action_names])
         self._params = params
-        self._columns = np.array([names.index(name) for name in policy.action_names])
         self._max_state_age_s = min(stream.max_age_s for stream in robot.state_streams.values())
-        self._queue = ChunkQueue(robot.switched[self._columns])
-        self._switched = robot.switched[self._columns]
-        self._limiter = CommandLimiter(robot)
-        self._scheduler = RequestScheduler()
-        nothing = np.zeros(len(self._columns))
-        self._decay = OffsetDecay(0, 1, nothing, nothing)
-        self._join = False
-        # By how much the old plan's velocity differs from that of the chunk that is to be joined.
-        self._rate: NDArray[np.float64] | None = None
-        self._hold: Hold | None = Hold(STOPPED, None)
-        self._hold_target: NDArray[np.float64] | None = None
-        self._stop_reason: str | None = STOPPED
-        self._measured: NDArray[np.float64] | None = None
+        self._plan = Plan(policy, robot.switched[columns], params)
+        self._motion = Motion(robot, columns, policy.step_ns * 1e-9, make_filter)
+        self._pace = Pace()
+        self._tracking = TrackingWatch(names)
+        self._scheduler = RequestScheduler(params.patience)
+        self._asking = Asking(policy, self._plan, self._motion, self._scheduler, params)
+        self._motion.configure(params)
+        self._hold: Hold | None = Hold(reasons.STOPPED, None)
+        self._stop: Failure | None = Failure(reasons.STOPPED, "")
+        self._soft_start = True
+        self._measured: Doubles | None = None
+        self._rest_since_ns: int | None = None
         self._last_ns: int | None = None
         self._epoch = 0
-        self._chunks_in_epoch = 0
-        self._last_chunk_id = 0
-        self._ticks = 0
-        self._starved_ticks = 0
-        self._hold_ticks: Counter[str] = Counter()
-        self._received = 0
-        self._dropped = 0
+        self._tally = Tally()
+        self._report = StatusReport(
+            self._plan, self._motion, self._scheduler, self._asking, self._tally
+        )
 
     @property
     def params(self) -> ExecutorParams:
         """The parameters in force."""
         return self._params
 
+    def check(self, params: ExecutorParams) -> None:
+        """Refuse parameters that ``configure`` would refuse; nothing changes.
+
+        Raises:
+            ConfigError: They do not fit the robot or the policy.
+        """
+        self._plan.joining(params)
+        self._motion.filters(params)
+
     def configure(self, params: ExecutorParams) -> None:
-        """Change parameters; they hold from the next chunk and tick on."""
+        """Change parameters; they hold from the next chunk and tick on.
+
+        Raises:
+            ConfigError: They do not fit the robot or the policy; then nothing has changed.
+        """
+        self.check(params)
+        if params.speed_scale > 0.0 and self._params.speed_scale == 0.0:
+            self.reset()  # the world may have changed during the pause
         self._params = params
+        self._plan.configure(params)
+        self._motion.configure(params)
+        self._scheduler.patience = params.patience
+        self._asking.params = params
 
     def start(self) -> None:
-        """Move from now on. The first command starts from the measured pose."""
-        if self._stop_reason is not None:
-            self._stop_reason = None
+        """Move from now on. The first command starts from the measured pose, softly."""
+        if self._stop is not None:
+            self._stop = None
+            self._soft_start = True
+            self._pace.start()
+            self._tracking.reset()
             self.reset()
-            self._limiter.forget()
-            self._hold_target = None
+            self._motion.forget()
 
-    def stop(self, reason: str = STOPPED) -> None:
+    def stop(self, reason: str = reasons.STOPPED, detail: str = "") -> None:
         """Decelerate and hold until ``start``; what is queued or in flight will not be executed."""
-        self._stop_reason = reason
+        self._stop = Failure(reason, detail)
         self.reset()
 
     def reset(self) -> int:
@@ -106,8 +128,7 @@ class ActionExecutor:
             The new epoch.
         """
         self._epoch += 1
-        self._chunks_in_epoch = 0
-        self._queue.clear()
+        self._plan.clear()
         self._scheduler.reset()
         return self._epoch
 
@@ -115,61 +136,45 @@ class ActionExecutor:
         """Join a chunk to what is being executed.
 
         Raises:
-            ActionError: The chunk was dropped, and why.
+            ChunkRefused: The chunk was dropped, and why.
         """
-        moving = self._hold is None and self._queue.remaining_steps(now_ns) > 0.0
-        velocity = self._queue.velocity(now_ns) + self._decay.rate_at(now_ns)
+        self._scheduler.answered(chunk.request_id, now_ns)
         try:
-            self._accept(chunk, now_ns)
-        except ActionError as error:
-            self._dropped += 1
-            self._fail(chunk.request_id, Failure(BAD_CHUNK, str(error)), now_ns)
+            self._check(chunk)
+            self._plan.offer(chunk, now_ns, rate=self._motion.offset_rate(now_ns))
+        except ChunkRefused as error:
+            self._tally.dropped[error.kind] += 1
+            self._scheduler.fail(chunk.request_id, Failure(reasons.BAD_CHUNK, str(error)), now_ns)
             raise
-        self._received += 1
-        self._chunks_in_epoch += 1
-        self._last_chunk_id = chunk.request_id
+        self._tally.joined(chunk.request_id, now_ns)
         self._scheduler.succeed(chunk.request_id)
-        if self._params.aggregate_fn == "offset_decay":
-            self._join = True
-            self._rate = velocity - self._queue.velocity(now_ns) if moving else None
 
-    def _accept(self, chunk: ActionChunk, now_ns: int) -> None:
+    def _check(self, chunk: ActionChunk) -> None:
         if chunk.epoch != self._epoch:
-            raise ActionError(
-                f"the chunk is of epoch {chunk.epoch}, the present one is {self._epoch}"
+            raise ChunkRefused(
+                "old_epoch",
+                f"the chunk is of epoch {chunk.epoch}, the present one is {self._epoch}",
             )
-        if chunk.names != self._policy.action_names:
-            raise ActionError(
-                f"the chunk commands {', '.join(chunk.names)}; policy {self._policy.name} commands"
-                f" {', '.join(self._policy.action_names)}"
-            )
-        chunk = chunk.first(self._params.actions_per_chunk)
-        self._queue.offer(chunk, now_ns=now_ns, new_share=NEW_SHARE[self._params.aggregate_fn])
+        blind = self._rest_since_ns is None or chunk.stamp_ns < self._rest_since_ns
+        if self._params.scheduling == "sync" and blind:
+            raise ChunkRefused("blind", "the robot has moved since the chunk's observation")
 
     def fail(self, request_id: int, epoch: int, failure: Failure, now_ns: int) -> None:
         """A request came to nothing; holds are named after it until another one succeeds."""
         if epoch == self._epoch:
-            self._fail(request_id, failure, now_ns)
-
-    def _fail(self, request_id: int, failure: Failure, now_ns: int) -> None:
-        retry_ns = now_ns + round(self._params.retry_interval_s * 1e9)
-        self._scheduler.fail(request_id, failure, retry_ns=retry_ns)
+            self._scheduler.answered(request_id, now_ns)
+            self._scheduler.fail(request_id, failure, now_ns)
 
     def poll_request(self, now_ns: int) -> ObservationRequest | None:
         """The observation to ask for now, if any. Call once a tick, after ``update``."""
-        if self._stop_reason is not None:
+        if self._stop is not None or self._params.speed_scale == 0.0:
             return None
-        return self._scheduler.poll(
+        return self._asking.poll(
             now_ns,
             epoch=self._epoch,
-            wanted=self._fraction(now_ns) <= self._params.chunk_size_threshold,
-            must_go=self._queue.remaining_steps(now_ns) <= 0.0,
-            timeout_s=self._params.request_timeout_s,
+            rest_since_ns=self._rest_since_ns,
+            moving=self._hold is None,
         )
-
-    def _fraction(self, now_ns: int) -> float:
-        per_chunk = min(self._params.actions_per_chunk, self._policy.horizon)
-        return self._queue.remaining_steps(now_ns) / per_chunk
 
     def update(self, now_ns: int, measured: Measured | None) -> Command:
         """The command of this tick.
@@ -178,123 +183,113 @@ class ActionExecutor:
             now_ns: Now. A clock that goes back begins a new epoch and holds for one tick.
             measured: The last measured pose; None before the first.
         """
-        self._ticks += 1
+        self._tally.ticks += 1
         last_ns, self._last_ns = self._last_ns, now_ns
         fresh = measured is not None and measured.age_s <= self._max_state_age_s
         if measured is not None and fresh:
             self._measured = measured.values
-            if self._limiter.position is None:
-                self._limiter.anchor(measured.values)
-        if last_ns is not None and now_ns < last_ns:
-            self.reset()
-            return self._holding(CLOCK_JUMPED, 0.0)
+            if self._motion.position is None:
+                self._motion.anchor(measured.values)
+        if last_ns is None or now_ns < last_ns:
+            self._plan.restart_clock(now_ns)
+            self._rest_since_ns = None
+            if last_ns is not None:
+                self.reset()
+                return self._holding(reasons.CLOCK_JUMPED, now_ns, 0, 0.0)
         tick_ns = 0 if last_ns is None else now_ns - last_ns
-        due, before = self._queue.sample(now_ns), self._queue.sample(now_ns - tick_ns)
-        reason = self._hold_reason(fresh=fresh, due=due is not None)
-        position = self._limiter.position
-        if reason or due is None or before is None or position is None or tick_ns == 0:
-            return self._holding(reason or STARTING, tick_ns * 1e-9)
-        return self._moving(due, before, position, now_ns, tick_ns)
+        self._watch(tick_ns * 1e-9)
+        speed = self._speed(tick_ns * 1e-9)
+        due = self._plan.ahead(now_ns, speed)
+        reason = self._hold_reason(fresh=fresh, due=due is not None, speed=speed)
+        if reason or due is None or tick_ns == 0:
+            return self._holding(reason or reasons.STARTING, now_ns, tick_ns, speed)
+        return self._moving(due, now_ns, tick_ns, speed)
 
-    def _hold_reason(self, *, fresh: bool, due: bool) -> str:
+    def _watch(self, dt_s: float) -> None:
+        """Stop a robot whose arm does not follow."""
+        command, measured = self._motion.position, self._measured
+        if self._stop is not None or command is None or measured is None:
+            return
+        detail = self._tracking.lost(
+            command,
+            measured,
+            dt_s,
+            max_error=self._params.max_tracking_error,
+            patience_s=self._params.tracking_error_s,
+        )
+        if detail:
+            self.stop(reasons.NOT_FOLLOWING, detail)
+            self._motion.give_way(measured)
+
+    def _speed(self, dt_s: float) -> float:
+        """How fast the plan is executed in this tick, 0 to 1."""
+        params, moving = self._params, self._hold is None
+        scale = params.speed_scale
+        if moving and self._motion.watches_hand_speed:
+            scale = min(scale, self._motion.hand_speed_share(self._plan.velocity()))
+        return self._pace.next(dt_s, scale=scale, soft_start_s=params.soft_start_s, moving=moving)
+
+    def _hold_reason(self, *, fresh: bool, due: bool, speed: float) -> str:
         """Why the robot must not move now; empty if it may."""
-        if self._stop_reason is not None:
-            return self._stop_reason
+        if self._stop is not None:
+            return self._stop.reason
         if not fresh:
-            return STALE_STATE
+            return reasons.STALE_STATE
+        if self._params.speed_scale == 0.0 and speed == 0.0:
+            return reasons.PAUSED
         if due:
             return ""
-        if self._chunks_in_epoch:
-            self._starved_ticks += 1
+        return self._lack()
+
+    def _lack(self) -> str:
+        """Why there is nothing to execute."""
+        began = self._plan.newest is not None
+        synchronous = self._params.scheduling == "sync"
+        if began and not synchronous:
+            self._tally.starved_ticks += 1
         if self._scheduler.failure is not None:
             return self._scheduler.failure.reason
-        return STARVED if self._chunks_in_epoch else STARTING
+        if not began:
+            return reasons.STARTING
+        return reasons.WAITING if synchronous else reasons.STARVED
 
-    def _holding(self, reason: str, dt_s: float) -> Hold:
-        if self._limiter.position is not None and dt_s > 0.0:
-            self._hold_still(dt_s)
-        self._hold_ticks[reason] += 1
-        self._rate = None  # the old plan's, not that of a command that comes to rest
-        self._hold = Hold(reason, self._limiter.position)
+    def _holding(self, reason: str, now_ns: int, tick_ns: int, speed: float) -> Hold:
+        self._plan.hold(now_ns, speed)
+        self._plan.take_seam()  # the old plan's velocity is not that of a command at rest
+        if self._motion.position is not None and tick_ns > 0:
+            self._motion.hold(tick_ns * 1e-9)
+        if self._rest_since_ns is None and self._motion.at_rest:
+            self._rest_since_ns = now_ns
+        self._tally.hold_ticks[reason] += 1
+        self._hold = Hold(reason, self._motion.position)
         return self._hold
 
-    def _hold_still(self, dt_s: float) -> None:
-        """Come to rest within the limits, and stay there."""
-        if self._hold_target is None:
-            self._hold_target = self._limiter.stopping_point(dt_s)
-        self._follow(self._hold_target, np.zeros_like(self._hold_target), dt_s)
+    def _moving(self, due: Doubles, now_ns: int, tick_ns: int, speed: float) -> Move:
+        last_ns = now_ns - tick_ns
+        rate = self._plan.take_seam()
+        if self._hold is not None:
+            velocity = self._plan.velocity() * speed
+            before = self._plan.run(now_ns, speed)
+            at_least_s = self._params.soft_start_s if self._soft_start else 0.0
+            self._motion.recover(before, velocity, last_ns=last_ns, at_least_s=at_least_s)
+        else:
+            before = self._plan.run(now_ns, speed)
+            if rate is not None:
+                self._motion.join(before, rate, last_ns=last_ns, decays=self._plan.decays)
+        self._soft_start = False
+        self._hold = self._rest_since_ns = None
+        return Move(self._motion.move(due, before, self._measured, now_ns=now_ns, tick_ns=tick_ns))
 
-    def _follow(
-        self, target: NDArray[np.float64], velocity: NDArray[np.float64], dt_s: float
-    ) -> NDArray[np.float64]:
-        margin = self._params.position_margin
-        return self._limiter.follow(target, velocity, dt_s=dt_s, margin=margin)
+    @property
+    def blend_s(self) -> float:
+        """How long the last chunk's joining takes."""
+        return self._motion.blend_s(self._params.aggregate_fn)
 
-    def _moving(
-        self,
-        due: NDArray[np.float64],
-        before: NDArray[np.float64],
-        position: NDArray[np.float64],
-        now_ns: int,
-        tick_ns: int,
-    ) -> Move:
-        last_ns, dt_s = now_ns - tick_ns, tick_ns * 1e-9
-        if self._hold is not None or self._join:
-            self._decay = self._offset(position[self._columns] - before, last_ns)
-        self._hold = self._hold_target = self._rate = None
-        self._join = False
-        due = due + self._decay.at(now_ns)
-        before = before + self._decay.at(last_ns)
-        target, velocity = position.copy(), np.zeros_like(position)
-        target[self._columns] = due
-        velocity[self._columns] = np.where(self._switched, 0.0, (due - before) / dt_s)
-        return Move(self._follow(target, velocity, dt_s))
-
-    def _offset(self, offset: NDArray[np.float64], last_ns: int) -> OffsetDecay:
-        """What lies between the last command and the new chunk, in value and velocity.
-
-        At a seam the velocities of the two plans are compared at the same moment, so that a chunk
-        that repeats the old plan leaves no trace, whatever that plan's corners.
-        """
-        rate = self._rate
-        if rate is None:
-            rate = self._limiter.velocity[self._columns] - self._queue.velocity(last_ns)
-        return OffsetDecay(
-            start_ns=last_ns,
-            duration_ns=round(self._params.blend_steps * self._policy.step_ns),
-            offset=np.where(self._switched, 0.0, offset),
-            rate=np.where(self._switched, 0.0, rate),
-        )
+    def planned(self, now_ns: int) -> Doubles | None:
+        """(d,) What is due now, in the policy's ``action_names`` order; None: nothing."""
+        return self._plan.planned(now_ns)
 
     def status(self, now_ns: int) -> ExecutorStatus:
         """The executor now, to show."""
-        hold = self._hold
-        failure = self._scheduler.failure
-        if self._limiter.position is None:
-            mode = "idle"
-        elif hold is None:
-            mode = "move"
-        else:
-            mode = "hold" if self._stop_reason is None else "stopped"
-        return ExecutorStatus(
-            mode=mode,
-            hold_reason="" if hold is None else hold.reason,
-            detail="" if failure is None else failure.detail,
-            epoch=self._epoch,
-            last_request_id=self._scheduler.last_request_id,
-            last_chunk_id=self._last_chunk_id,
-            remaining_steps=self._queue.remaining_steps(now_ns),
-            remaining_s=self._queue.remaining_s(now_ns),
-            queue_fraction=self._fraction(now_ns),
-            ticks=self._ticks,
-            starved_ticks=self._starved_ticks,
-            hold_ticks=dict(self._hold_ticks),
-            observations_requested=self._scheduler.requested,
-            chunks_received=self._received,
-            chunks_dropped=self._dropped,
-            requests_failed=self._scheduler.failed,
-            command=self._limiter.position,
-            measured=self._measured,
-            clipped=self._limiter.clipped.copy(),
-            clipped_by_max=self._limiter.clipped_by_max,
-        )
+        now = Situation(self._stop, self._hold, self._epoch, self._measured)
+        return self._report.status(now, now_ns)

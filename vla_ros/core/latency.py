@@ -25,6 +25,7 @@ class PercentileWindow:
     def __init__(self, capacity: int) -> None:
         """Keep the last ``capacity`` samples."""
         self._samples: deque[float] = deque(maxlen=capacity)
+        self._known: dict[float, float] = {}
 
     def __len__(self) -> int:
         """How many samples are in the window."""
@@ -33,10 +34,14 @@ class PercentileWindow:
     def add(self, sample: float) -> None:
         """Take a sample."""
         self._samples.append(sample)
+        self._known.clear()
 
     def percentile(self, q: float) -> float:
         """The ``q``-th percentile (0 to 100), linear between samples; NaN of nothing."""
-        return float(np.percentile(self._samples, q)) if self._samples else float("nan")
+        if q not in self._known:
+            known = float(np.percentile(self._samples, q)) if self._samples else float("nan")
+            self._known[q] = known
+        return self._known[q]
 
     def maximum(self) -> float:
         """The greatest sample; NaN of nothing."""

@@ -8,6 +8,8 @@ lock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ from vla_ros.core.robot_spec import RobotSpec
 
 # Below this a command counts as unclipped: rounding, not limiting [rad or m].
 _EPSILON = 1e-9
+
+Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class CommandLimiter:
@@ -26,6 +30,7 @@ class CommandLimiter:
         self._upper = robot.limit_array("upper")
         self._max_velocity = robot.limit_array("max_velocity")
         self._max_acceleration = robot.limit_array("max_acceleration")
+        self._switched = robot.switched
         self._position: NDArray[np.float64] | None = None
         self._velocity = np.zeros_like(self._lower)
         self.clipped = np.zeros(len(self._lower), dtype=np.uint64)
@@ -54,18 +59,29 @@ class CommandLimiter:
         """Forget the last command; ``anchor`` must come before the next ``follow``."""
         self._position = None
 
+    def within(self, margin: float) -> Range:
+        """(D,) Least and greatest targets that stay inside the position limits by a margin."""
+        middle = 0.5 * (self._lower + self._upper)
+        return np.minimum(self._lower + margin, middle), np.maximum(self._upper - margin, middle)
+
     def stopping_point(self, dt_s: float) -> NDArray[np.float64]:
         """(D,) Where the command comes to rest if it decelerates from now on.
 
         Args:
             dt_s: Time between commands, greater than zero.
         """
+        stop = self._rest(self._anchored(), self._velocity, dt_s)
+        return np.clip(stop, self._lower, self._upper)
+
+    def _rest(
+        self, position: NDArray[np.float64], velocity: NDArray[np.float64], dt_s: float
+    ) -> NDArray[np.float64]:
         brake = self._max_acceleration * dt_s
-        speed = np.abs(self._velocity)
+        speed = np.abs(velocity)
         ticks = np.floor(speed / brake)
         distance = dt_s * (ticks * speed - 0.5 * brake * ticks * (ticks + 1.0))
-        stop = self._anchored() + np.sign(self._velocity) * distance
-        return np.clip(stop, self._lower, self._upper)
+        stop: NDArray[np.float64] = position + np.sign(velocity) * distance
+        return stop
 
     def follow(
         self,
@@ -73,7 +89,9 @@ class CommandLimiter:
         target_velocity: NDArray[np.float64],
         *,
         dt_s: float,
-        margin: float,
+        within: Range,
+        preserve_direction: bool = False,
+        allowed: Callable[[NDArray[np.float64], NDArray[np.float64]], bool] | None = None,
     ) -> NDArray[np.float64]:
         """The next command on the way to a target that may itself be moving.
 
@@ -84,33 +102,50 @@ class CommandLimiter:
             target: (D,) Where the command should be now.
             target_velocity: (D,) How fast that moves; a jump of the target is not a velocity.
             dt_s: Time since the last command, greater than zero.
-            margin: How far inside the position limits to stay.
+            within: (D,), (D,) Targets are clipped to this range.
+            preserve_direction: Where one joint is too slow, all others slow down with it.
+            allowed: Told where the command would come to rest if it braked now, and if it took the
+                next step first. Says whether to take it; else the command brakes.
 
         Returns:
             (D,) The command. It is this limiter's position from now on.
         """
         position = self._anchored()
-        middle = 0.5 * (self._lower + self._upper)
-        goal = np.clip(
-            target,
-            np.minimum(self._lower + margin, middle),
-            np.maximum(self._upper - margin, middle),
-        )
+        goal = np.clip(target, *within)
         brake = self._max_acceleration * dt_s
         inside = np.where(goal == target, target_velocity, 0.0)
         gap = goal - (position + inside * dt_s)
         wanted = inside + np.sign(gap) * _approach(np.abs(gap) / dt_s, brake)
-        velocity = np.clip(wanted, self._velocity - brake, self._velocity + brake)
-        velocity = np.clip(velocity, -self._max_velocity, self._max_velocity)
+        if preserve_direction:
+            wanted = self._slowed_together(wanted)
+        velocity = self._feasible(position, wanted, dt_s)
+        if allowed is not None:
+            here = self._rest(position, self._velocity, dt_s)
+            if not allowed(here, self._rest(position + velocity * dt_s, velocity, dt_s)):
+                velocity = self._feasible(position, np.zeros_like(wanted), dt_s)
         command = position + velocity * dt_s
-        # The pose may have been measured outside the limits; it is led back in, never thrown.
-        command = np.clip(
-            command, np.minimum(self._lower, position), np.maximum(self._upper, position)
-        )
         self._count(np.abs(command - target))
-        self._velocity = (command - position) / dt_s
+        self._velocity = velocity
         self._position = command
         return command
+
+    def _slowed_together(self, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(D,) A velocity of the same direction that no continuous interface is too slow for."""
+        excess = np.abs(wanted) / self._max_velocity
+        share = max(1.0, float(np.max(excess, where=~self._switched, initial=0.0)))
+        return np.where(self._switched, wanted, wanted / share)
+
+    def _feasible(
+        self, position: NDArray[np.float64], wanted: NDArray[np.float64], dt_s: float
+    ) -> NDArray[np.float64]:
+        """(D,) The nearest velocity within all limits, now and later."""
+        brake = self._max_acceleration * dt_s
+        velocity = np.clip(wanted, self._velocity - brake, self._velocity + brake)
+        velocity = np.clip(velocity, -self._max_velocity, self._max_velocity)
+        # The pose may have been measured outside the limits; it is led back in, never thrown.
+        up = _stoppable(np.maximum(self._upper - position, 0.0), self._max_acceleration, dt_s)
+        down = _stoppable(np.maximum(position - self._lower, 0.0), self._max_acceleration, dt_s)
+        return np.clip(velocity, -down, up)
 
     def _anchored(self) -> NDArray[np.float64]:
         if self._position is None:
@@ -135,4 +170,23 @@ def _approach(gap: NDArray[np.float64], brake: NDArray[np.float64]) -> NDArray[n
     ticks = np.ceil(0.5 * (np.sqrt(1.0 + 8.0 * gap / brake) - 1.0))
     ticks = np.maximum(ticks, 1.0)
     speed: NDArray[np.float64] = gap / ticks + 0.5 * brake * (ticks - 1.0)
+    return speed
+
+
+def _stoppable(
+    gap: NDArray[np.float64], acceleration: NDArray[np.float64], dt_s: float
+) -> NDArray[np.float64]:
+    """(D,) The fastest speed in this tick that lets a command stop before a bound.
+
+    A tick of ``v``, then braking, takes ``v dt + v^2 / 2 a`` at most, however long the next ticks
+    are. Never negative.
+
+    Args:
+        gap: (D,) Distance to the bound, not negative.
+        acceleration: (D,) Greatest deceleration [1/s^2].
+        dt_s: Length of this tick.
+    """
+    speed: NDArray[np.float64] = acceleration * (
+        np.sqrt(dt_s * dt_s + 2.0 * gap / acceleration) - dt_s
+    )
     return speed

@@ -24,14 +24,55 @@ class Prefix:
     Attributes:
         names: (D,) Interfaces, in the columns' order.
         actions: (P, D) float64. Committed actions, the first due at the observation's stamp.
-        inference_delay_s: How long the answer is expected to take.
-        execution_horizon: How many actions will be executed before the next chunk; 0: unknown.
+        inference_delay_s: Expected time from the observation's stamp until the chunk takes effect.
+        execution_horizon: How many of its actions will be executed before the next chunk takes
+            over; 0: unknown.
     """
 
     names: tuple[str, ...]
     actions: NDArray[np.float64]
     inference_delay_s: float
     execution_horizon: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CommittedActions:
+    """What the executor will command if no other chunk comes (real-time chunking).
+
+    Attributes:
+        names: (D,) Interfaces, in the columns' order.
+        stamp_ns: When the first action was or is due.
+        step_ns: Time from one action to the next.
+        actions: (P, D) float64, at least one; some of them may be past.
+        inference_delay_s: Expected time from the request until its chunk takes effect.
+        execution_horizon: How many actions of that chunk will be executed before the next one
+            takes over; 0: unknown.
+    """
+
+    names: tuple[str, ...]
+    stamp_ns: int
+    step_ns: int
+    actions: NDArray[np.float64]
+    inference_delay_s: float
+    execution_horizon: int
+
+    def anchored(self, observation_ns: int, request_ns: int) -> Prefix | None:
+        """The same on the grid of the chunk that is going to be inferred; None: nothing is left.
+
+        Args:
+            observation_ns: When the observation was made, and so the chunk's first action is due.
+            request_ns: When it was asked for.
+        """
+        end_ns = self.stamp_ns + (len(self.actions) - 1) * self.step_ns
+        count = (end_ns - observation_ns) // self.step_ns + 1
+        if count <= 0:
+            return None
+        moments = observation_ns - self.stamp_ns + self.step_ns * np.arange(count)
+        grid = self.step_ns * np.arange(len(self.actions))
+        columns = [np.interp(moments, grid, column) for column in self.actions.T]
+        waited_s = (request_ns - observation_ns) * 1e-9
+        delay_s = max(self.inference_delay_s + waited_s, 0.0)
+        return Prefix(self.names, np.stack(columns, axis=1), delay_s, self.execution_horizon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +84,14 @@ class ObservationRequest:
         epoch: Bumped by every reset; what belongs to an older epoch is discarded.
         stamp_ns: When the executor asked.
         must_go: The executor has nothing left to execute.
-        prefix: Actions already committed, for backends that can use them.
+        committed: What will be executed meanwhile, for backends that can use it.
     """
 
     request_id: int
     epoch: int
     stamp_ns: int
     must_go: bool
-    prefix: Prefix | None = None
+    committed: CommittedActions | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +133,14 @@ class Observation:
                 raise ConfigError(f"state of {name} is {value}; it must be finite")
         state.flags.writeable = False
         object.__setattr__(self, "state", state)
+
+    @property
+    def prefix(self) -> Prefix | None:
+        """What will be executed meanwhile, on the grid of the chunk to come; None: nothing."""
+        request = self.request
+        if request is None or request.committed is None:
+            return None
+        return request.committed.anchored(self.stamp_ns, request.stamp_ns)
 
     def select(self, names: tuple[str, ...]) -> NDArray[np.float64]:
         """(len(names),) The measured values of some interfaces, in the order asked for.

@@ -1,31 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a new chunk is joined to what was going to be executed.
+"""How an offset from the last command dies away.
 
-Two kinds of join. An *aggregate* mixes old and new actions that are due at the same moment, with
-LeRobot's weights. *Offset decay* executes the new chunk alone and lets its offset from the last
-command die away, with value and velocity matched, so that the first command, a seam, recovery and
-the release of a stop are one code path. Pure; any thread may call.
+The new plan is executed alone, plus the distance that it has from the last command, which decays
+with value and velocity matched: so the first command, a seam, recovery and the release of a stop
+are one code path. Pure; any thread may call.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-AggregateFn = Literal["offset_decay", "latest_only", "weighted_average", "average", "conservative"]
-AGGREGATE_FNS: tuple[str, ...] = get_args(AggregateFn)
-
-# The new chunk's share where old and new overlap (LeRobot, async_inference/configs.py).
-NEW_SHARE: dict[AggregateFn, float] = {
-    "offset_decay": 1.0,
-    "latest_only": 1.0,
-    "weighted_average": 0.7,
-    "average": 0.5,
-    "conservative": 0.3,
-}
+# Of the quintic below, without a rate: its greatest slope and curvature for an offset of one in a
+# time of one, at u = 1/2 and at u = (3 - sqrt 3) / 6.
+_PEAK_RATE = 1.875
+_PEAK_ACCELERATION = 10.0 / 3.0**0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +63,26 @@ class OffsetDecay:
         value = u**2 * (-30.0 + u * (60.0 - 30.0 * u))
         slope = 1.0 + u**2 * (-18.0 + u * (32.0 - 15.0 * u))
         return value / (self.duration_ns * 1e-9) * self.offset + slope * self.rate
+
+
+def gentle_duration_s(
+    offset: NDArray[np.float64],
+    *,
+    max_velocity: NDArray[np.float64],
+    max_acceleration: NDArray[np.float64],
+) -> float:
+    """How long an offset must take to die away within some speed and acceleration.
+
+    >>> one = np.ones(1)
+    >>> gentle_duration_s(one, max_velocity=0.5 * one, max_acceleration=100.0 * one)
+    3.75
+
+    Args:
+        offset: (D,) The offset [rad].
+        max_velocity: (D,) What may be spent on it [rad/s].
+        max_acceleration: (D,) What may be spent on it [rad/s^2].
+    """
+    size = np.abs(offset)
+    by_rate = _PEAK_RATE * size / max_velocity
+    by_acceleration = np.sqrt(_PEAK_ACCELERATION * size / max_acceleration)
+    return float(np.max(np.maximum(by_rate, by_acceleration)))

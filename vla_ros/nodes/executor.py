@@ -9,9 +9,7 @@ node falls silent, because it is deactivated or has failed, its last command is 
 from __future__ import annotations
 
 import contextlib
-import gc
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,35 +21,34 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import ActionChunk as ActionChunkMsg
-from vla_ros_msgs.msg import ObservationRequest, RequestFailure
+from vla_ros_msgs.msg import ObservationRequest as ObservationRequestMsg
+from vla_ros_msgs.msg import RequestFailure
 
-from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ActionError, ObservationError
 from vla_ros.core.executor import ActionExecutor
 from vla_ros.core.executor_params import ExecutorParams
-from vla_ros.core.executor_status import Command, ExecutorStatus, Hold
-from vla_ros.core.hold_reasons import BAD_CHUNK, DEACTIVATED, STOPPED
+from vla_ros.core.hold_reasons import BAD_CHUNK, STOPPED
+from vla_ros.core.observation import ObservationRequest
 from vla_ros.core.params import REQUIRED, param
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.request_scheduler import Failure
 from vla_ros.core.robot_spec import load_robot_spec
+from vla_ros.filters.registry import make_filter
+from vla_ros.nodes.executor_loop import ControlLoop, Outlets
 from vla_ros.nodes.executor_report import ExecutorReport
+from vla_ros.nodes.executor_tuning import TuneService
+from vla_ros.nodes.run_policy import RunPolicyServer
 from vla_ros.ros.commands import CommandPublishers
 from vla_ros.ros.diagnostics import Diagnostics, Status
 from vla_ros.ros.joint_states import JointStateReader, MeasuredPose
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.process import run
 from vla_ros.ros.qos import EVENT, NEWEST, SENSOR
-from vla_ros.ros.realtime import realtime_process
 from vla_ros.ros.ring_messages import chunk_from_message, request_to_message
-from vla_ros.ros.tick_thread import TickThread
 
 _LOG_EVERY_S = 5.0
-# A robot that decelerates within its limits is at rest long before this.
-_COME_TO_REST_S = 0.5
-# A command that changes less than this in a tick is at rest [rad or m].
-_REST = 1e-6
+_SUMMARY_EVERY_S = 2.0
 # CPython lets a busy thread run this long before another one's turn; its default is 5 ms.
 _SWITCH_INTERVAL_S = 1e-4
 
@@ -76,6 +73,9 @@ class ExecutorNodeParams:
         le=99,
         read_only=True,
     )
+    tune_duration_s: float = param(
+        30.0, "How long ~/tune measures [s].", ge=1.0, le=3600.0, read_only=True
+    )
 
 
 class Executor(LifecycleBase):
@@ -91,19 +91,37 @@ class Executor(LifecycleBase):
         group = self.parameters.declare(ExecutorParams)
         self._robot = load_robot_spec(config_file("robots", params.robot))
         policy = load_policy_spec(config_file("policies", params.policy))
-        self._core = ActionExecutor(self._robot, policy, group.value)
-        self._lock = threading.Lock()
+        self._core = ActionExecutor(
+            self._robot,
+            policy,
+            group.value,
+            make_filter=make_filter,
+        )
         self._pose = MeasuredPose(self._robot)
         self._report = ExecutorReport(self, undo, self._robot)
-        # A chunk whose first command is not out yet, and when it was joined.
-        self._joined: tuple[ActionChunk, int] | None = None
-        self._last: NDArray[np.float64] | None = None
-        self._at_rest = threading.Event()
-        self._ticks: TickThread | None = None
-        self._missed_before = 0
         self._commands = CommandPublishers(self, undo, self._robot)
-        self._requests = self.publisher(undo, ObservationRequest, "observation_request", NEWEST)
-        undo.callback(group.listen(self._retune))
+        self._requests = self.publisher(undo, ObservationRequestMsg, "observation_request", NEWEST)
+        self._loop = ControlLoop(
+            self,
+            self._core,
+            self._pose,
+            self._report,
+            Outlets(self._publish_command, self._publish_request),
+            realtime_priority=params.realtime_priority,
+        )
+        self._tuning = TuneService(
+            self,
+            undo,
+            self._robot,
+            policy,
+            params=lambda: self._core.params,
+            duration_s=params.tune_duration_s,
+        )
+        self._goals = RunPolicyServer(
+            self, undo, self._loop, status=lambda: self._loop.status(self._now_ns())
+        )
+        undo.callback(group.require(self._core.check))
+        undo.callback(group.listen(self._loop.configure))
         for name, callback in (
             ("start", self._start),
             ("stop", self._stop),
@@ -121,99 +139,27 @@ class Executor(LifecycleBase):
         self.subscribe(undo, ActionChunkMsg, "action_chunk", self._on_chunk, EVENT)
         self.subscribe(undo, RequestFailure, "request_failure", self._on_failure, EVENT)
         self.every(undo, 1.0 / self._params.state_rate_hz, self._publish_state)
+        self.every(undo, _SUMMARY_EVERY_S, self._summarize)
         if self._params.start_on_activate:
-            self._core.start()
+            self._loop.start()
         else:
-            self._core.stop()
-        guard = contextlib.ExitStack()
-        guard.enter_context(self.fatal("the tick thread"))
-        guard.enter_context(self._held_on_failure())
-        self._at_rest.clear()
-        self._ticks = TickThread(
-            self._tick,
-            period_ns=self._period_ns(),
-            realtime_priority=self._params.realtime_priority,
-            guard=guard,
-        )
-        # What is there now stays; the collector need not look at it in the middle of a tick.
-        gc.collect()
-        gc.freeze()
-        undo.callback(gc.unfreeze)
-        # One less than the tick thread, which the others must never keep from running.
-        undo.enter_context(realtime_process(max(self._params.realtime_priority - 1, 0)))
-        undo.callback(self._fall_silent, self._ticks)
-        self._ticks.start()
+            self._loop.come_to_rest(STOPPED)
+        undo.callback(self._publish_state)
+        undo.callback(self._goals.stopped, "the executor was deactivated")
+        self._loop.run(undo)
         self.get_logger().info(
-            f"ticks at {self._core.params.control_rate_hz:g} Hz, {self._ticks.scheduling}"
+            f"ticks at {self._core.params.control_rate_hz:g} Hz, {self._loop.scheduling}"
         )
-
-    def _period_ns(self) -> int:
-        return round(1e9 / self._core.params.control_rate_hz)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _tick(self, late_ns: int) -> None:
-        measured = self._pose.read(time.monotonic_ns())
-        now_ns = self._now_ns()
-        with self._lock:
-            command = self._core.update(now_ns, measured)
-            request = self._core.poll_request(now_ns)
-            joined, self._joined = self._joined, None
-        self._command(command)
-        if request is not None:
-            self._requests.publish(request_to_message(request))
-        self._report.ticked(late_ns)
-        if joined is not None:
-            chunk, joined_ns = joined
-            self._report.commanded(chunk, joined_ns=joined_ns, now_ns=self._now_ns())
-
-    def _command(self, command: Command) -> None:
-        """Publish the command, except that a robot that is stopped and at rest is left alone.
-
-        Its controllers keep their last command, and somebody else may take them over.
-        """
-        positions, last = command.positions, self._last
-        stopped = isinstance(command, Hold) and command.reason in (STOPPED, DEACTIVATED)
-        resting = stopped and (
-            positions is None or last is None or np.allclose(positions, last, rtol=0.0, atol=_REST)
-        )
-        if positions is not None and not (resting and (last is None or self._at_rest.is_set())):
-            self._publish_command(positions)
-        if resting:
-            self._at_rest.set()
-
-    def _publish_command(self, positions: NDArray[np.float64]) -> None:
-        self._last = positions
+    def _publish_command(self, positions: NDArray[np.float64], period_ns: int) -> None:
         if not self._params.dry_run:
-            self._commands.publish(positions, self._period_ns())
+            self._commands.publish(positions, period_ns)
 
-    @contextlib.contextmanager
-    def _held_on_failure(self) -> Iterator[None]:
-        """Where the tick thread fails, its last command holds."""
-        ended = False
-        try:
-            yield
-            ended = True
-        finally:
-            if not ended and self._last is not None:
-                self._publish_command(self._last)
-
-    def _come_to_rest(self, reason: str) -> None:
-        """Decelerate, and return when the hold is published."""
-        self._at_rest.clear()
-        with self._lock:
-            self._core.stop(reason)
-        if self._ticks is not None and self._ticks.alive:
-            self._at_rest.wait(_COME_TO_REST_S)
-
-    def _fall_silent(self, ticks: TickThread) -> None:
-        """Hold as the last command, and say so."""
-        self._come_to_rest(DEACTIVATED)
-        ticks.stop()
-        self._missed_before += ticks.missed
-        self._ticks = None
-        self._publish_state()
+    def _publish_request(self, request: ObservationRequest) -> None:
+        self._requests.publish(request_to_message(request))
 
     def _on_state(self, stream: str, reader: JointStateReader, message: JointState) -> None:
         try:
@@ -229,62 +175,50 @@ class Executor(LifecycleBase):
             chunk = chunk_from_message(message)
         except ActionError as error:
             failure = Failure(BAD_CHUNK, str(error))
-            with self._lock:
-                self._core.fail(message.request_id, message.epoch, failure, now_ns)
+            self._loop.fail(message.request_id, message.epoch, failure, now_ns)
             self.get_logger().warning(str(error), throttle_duration_sec=_LOG_EVERY_S)
             return
         try:
-            with self._lock:
-                self._core.offer(chunk, now_ns)
-                self._joined = chunk, now_ns
+            planned = self._loop.offer(chunk, now_ns)
         except ActionError as error:
             text = f"dropped the chunk of request {chunk.request_id}: {error}"
             self.get_logger().warning(text, throttle_duration_sec=_LOG_EVERY_S)
             return
         self._report.joined(chunk, now_ns)
+        self._tuning.see(chunk, now_ns, planned=planned)
 
     def _on_failure(self, message: RequestFailure) -> None:
         failure = Failure(message.reason, message.detail)
-        with self._lock:
-            self._core.fail(message.request_id, message.epoch, failure, self._now_ns())
-
-    def _retune(self, params: ExecutorParams) -> None:
-        with self._lock:
-            self._core.configure(params)
-        if self._ticks is not None:
-            self._ticks.set_period(self._period_ns())
+        self._loop.fail(message.request_id, message.epoch, failure, self._now_ns())
 
     def _start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._ticks is not None
+        response.success = self._loop.running
         response.message = "started" if response.success else "the executor is not active"
         if response.success:
-            with self._lock:
-                self._core.start()
+            self._loop.start()
         return response
 
     def _stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._come_to_rest(STOPPED)
+        self._loop.come_to_rest(STOPPED)
+        self._goals.stopped("~/stop was called")
         response.success, response.message = True, "stopped until ~/start is called"
         return response
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        with self._lock:
-            epoch = self._core.reset()
-        response.success, response.message = True, f"epoch {epoch}"
+        response.success, response.message = True, f"epoch {self._loop.reset()}"
         return response
-
-    def _status(self, now_ns: int) -> ExecutorStatus:
-        with self._lock:
-            return self._core.status(now_ns)
 
     def _publish_state(self) -> None:
         now_ns = self._now_ns()
-        missed = self._missed_before + (0 if self._ticks is None else self._ticks.missed)
-        self._report.publish(self._status(now_ns), missed_ticks=missed, now_ns=now_ns)
+        status = self._loop.status(now_ns)
+        self._report.publish(status, missed_ticks=self._loop.missed, now_ns=now_ns)
+
+    def _summarize(self) -> None:
+        self._report.summarize(self._loop.status(self._now_ns()), self._core.params)
 
     def _statuses(self) -> Iterator[Status]:
-        scheduling = "" if self._ticks is None else self._ticks.scheduling
-        yield self._report.diagnostics(self._status(self._now_ns()), scheduling)
+        status = self._loop.status(self._now_ns())
+        yield self._report.diagnostics(status, self._loop.scheduling)
 
 
 def main() -> int:

@@ -13,8 +13,10 @@ from collections import deque
 from vla_ros_msgs.msg import ChunkTiming, ExecutorState
 
 from vla_ros.core.action_chunk import ActionChunk
+from vla_ros.core.executor_params import ExecutorParams
 from vla_ros.core.executor_status import ExecutorStatus
 from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.summary import late_answers, summary
 from vla_ros.ros.diagnostics import Status
 from vla_ros.ros.executor_state import (
     ExecutorFigures,
@@ -41,7 +43,9 @@ class ExecutorReport:
             undo: Takes how the publishers are undone.
             robot: Whose commands these are.
         """
+        self._node = node
         self._names = robot.command_names
+        self._quiet = False
         self._states = node.publisher(undo, ExecutorState, "~/state", LATCHED)
         self._timings = node.publisher(undo, ChunkTiming, "~/chunk_timing", EVENT)
         self._figures = ExecutorFigures()
@@ -52,10 +56,12 @@ class ExecutorReport:
         """A tick ran this late after its deadline."""
         self._tick_errors_ms.append(late_ns * 1e-6)
 
-    def commanded(self, chunk: ActionChunk, *, joined_ns: int, now_ns: int) -> None:
-        """The first command of a chunk is out now."""
+    def commanded(self, chunk: ActionChunk, *, joined_ns: int, now_ns: int, blend_s: float) -> None:
+        """The first command of a chunk is out now, and its joining takes so long."""
         self._command_overheads_ms.append(overhead_ms(chunk, now_ns))
-        self._timings.publish(timing_to_message(chunk, joined_ns=joined_ns, commanded_ns=now_ns))
+        self._timings.publish(
+            timing_to_message(chunk, joined_ns=joined_ns, commanded_ns=now_ns, blend_s=blend_s)
+        )
 
     def joined(self, chunk: ActionChunk, now_ns: int) -> None:
         """A chunk is in the queue now."""
@@ -78,6 +84,17 @@ class ExecutorReport:
                 now_ns=now_ns,
             )
         )
+
+    def summarize(self, status: ExecutorStatus, params: ExecutorParams) -> None:
+        """Log one line, unless the robot goes on doing nothing; and what is set badly."""
+        quiet, self._quiet = self._quiet, status.mode in ("idle", "stopped")
+        if quiet and self._quiet:
+            return
+        log = self._node.get_logger()
+        log.info(summary(status, self._names))
+        warning = late_answers(params, status)
+        if warning:
+            log.warning(warning)
 
     def diagnostics(self, status: ExecutorStatus, scheduling: str) -> Status:
         """What goes to /diagnostics; ``scheduling`` says how the tick thread runs."""

@@ -202,11 +202,11 @@ class InferenceWorker:
             self._callbacks.failure(waiting, trouble)
 
     def _infer(self, message: ObservationMsg) -> None:
-        if self._backend is None or self._info is None:
+        if self._backend is None:
             raise RuntimeError("an observation is taken only while there is a connection")
         try:
             observation = observation_from_message(message, self._robot)
-            chunk = self._chunk(self._backend, self._info, observation)
+            chunk = self._chunk(self._backend, observation)
         except VlaRosError as error:
             failure = Failure(_reason(error), str(error))
             if isinstance(error, (BackendUnavailable, WireFormatError)):
@@ -217,9 +217,7 @@ class InferenceWorker:
             return
         self._callbacks.chunk(chunk)
 
-    def _chunk(
-        self, backend: PolicyBackend, info: PolicyInfo, observation: Observation
-    ) -> ActionChunk:
+    def _chunk(self, backend: PolicyBackend, observation: Observation) -> ActionChunk:
         request = observation.request
         if request is None:
             raise RuntimeError("an observation of the ring carries its request")
@@ -227,7 +225,7 @@ class InferenceWorker:
             backend.reset()
             self._epoch = request.epoch
         sent_ns = self._now_ns()
-        chunk = backend.infer(observation, None if info.prefix == "none" else request.prefix)
+        chunk = backend.infer(observation, observation.prefix)
         received_ns = self._now_ns()
         timing = ChunkTiming(
             requested_ns=request.stamp_ns,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -102,6 +103,13 @@ class LifecycleBase(LifecycleNode):
             if not self.exit_code.done():
                 self.exit_code.set_result(code)
 
+    def fall_silent(self) -> bool:
+        """Deactivate; whether the node was active."""
+        if self._state_machine.current_state[1] != "active":
+            return False
+        self.trigger_deactivate()
+        return True
+
     def tear_down(self) -> None:
         """Deactivate and clean up, in whatever state the node is."""
         if self._state_machine.current_state[1] != "finalized":
@@ -148,8 +156,13 @@ class LifecycleBase(LifecycleNode):
         name: str,
         callback: Callable[[Any, Any], Any],
     ) -> None:
-        """A service that is undone."""
-        undo.callback(self.destroy_service, self.create_service(service, name, callback))
+        """A service that is undone.
+
+        A callback that awaits something holds up nothing else: it is in a group of its own.
+        """
+        own = ReentrantCallbackGroup()
+        made = self.create_service(service, name, callback, callback_group=own)
+        undo.callback(self.destroy_service, made)
 
     def every(
         self, undo: contextlib.ExitStack, period_s: float, callback: Callable[[], None]

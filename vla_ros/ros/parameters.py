@@ -52,6 +52,7 @@ class ParameterGroup(Generic[T]):
         self._where = where
         self._infos = {prefix + info.name: info for info in describe(cls)}
         self._listeners: list[Callable[[T], None]] = []
+        self._checks: list[Callable[[T], None]] = []
 
     def listen(self, listener: Callable[[T], None]) -> Callable[[], None]:
         """Call ``listener`` with every new instance; it must not raise.
@@ -61,6 +62,18 @@ class ParameterGroup(Generic[T]):
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def require(self, check: Callable[[T], None]) -> Callable[[], None]:
+        """Ask ``check`` about every new instance before it is in force.
+
+        Args:
+            check: Raises ConfigError where the instance does not fit what it is for.
+
+        Returns:
+            A function that ends this.
+        """
+        self._checks.append(check)
+        return lambda: self._checks.remove(check)
 
     def is_double(self, name: str) -> bool:
         """Whether a full parameter name is one of these and a double."""
@@ -76,7 +89,10 @@ class ParameterGroup(Generic[T]):
         for parameter in parameters:
             if parameter.name in self._infos:
                 values[self._infos[parameter.name].name] = parameter.value
-        return build(self._cls, values, where=self._where)
+        value = build(self._cls, values, where=self._where)
+        for check in self._checks:
+            check(value)
+        return value
 
     def apply(self, parameters: Iterable[Parameter]) -> None:
         """Put a change in force that ``changed`` has accepted."""

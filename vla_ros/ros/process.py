@@ -19,11 +19,13 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from vla_ros.core.errors import ConfigError
 from vla_ros.ros.lifecycle import LifecycleBase
 
 SHUTDOWN_S = 1.8
+_LAST_WORDS_S = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -64,6 +66,9 @@ def _spin(node: LifecycleBase, heard: int) -> int:
         if node.autostart and not node.start():
             node.end_process(1)
         executor.spin_until_future_complete(node.exit_code)
+        if node.fall_silent():
+            # Whoever waits for the end of something, such as an action's client, is told of it.
+            executor.spin_until_future_complete(Future(), _LAST_WORDS_S)
     finally:
         node.tear_down()
         executor.shutdown()

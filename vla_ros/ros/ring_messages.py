@@ -13,7 +13,7 @@ from vla_ros_msgs.msg import RequestFailure
 
 from vla_ros.core.action_chunk import ActionChunk, ChunkTiming
 from vla_ros.core.errors import ActionError, ConfigError
-from vla_ros.core.observation import ObservationRequest, Prefix
+from vla_ros.core.observation import CommittedActions, ObservationRequest
 from vla_ros.ros.stamps import duration_from_ns, ns_from_time, time_from_ns
 
 
@@ -30,13 +30,15 @@ def request_to_message(request: ObservationRequest) -> ObservationRequestMsg:
         epoch=request.epoch,
         must_go=request.must_go,
     )
-    prefix = request.prefix
-    if prefix is not None:
-        message.names = list(prefix.names)
-        message.prefix_length = len(prefix.actions)
-        message.prefix = doubles(prefix.actions)
-        message.inference_delay_s = prefix.inference_delay_s
-        message.execution_horizon = prefix.execution_horizon
+    committed = request.committed
+    if committed is not None:
+        message.names = list(committed.names)
+        message.committed_length = len(committed.actions)
+        message.committed = doubles(committed.actions)
+        message.committed_stamp = time_from_ns(committed.stamp_ns)
+        message.committed_step = duration_from_ns(committed.step_ns)
+        message.inference_delay_s = committed.inference_delay_s
+        message.execution_horizon = committed.execution_horizon
     return message
 
 
@@ -44,19 +46,22 @@ def request_from_message(message: ObservationRequestMsg) -> ObservationRequest:
     """A request that came round the ring.
 
     Raises:
-        ConfigError: The prefix's size contradicts its names and length.
+        ConfigError: What is committed contradicts its names, length or step.
     """
-    prefix = None
-    if message.prefix_length > 0:
-        shape = (int(message.prefix_length), len(message.names))
-        if len(message.prefix) != shape[0] * shape[1]:
+    committed = None
+    if message.committed_length > 0:
+        shape = (int(message.committed_length), len(message.names))
+        step_ns = ns_from_time(message.committed_step)
+        if len(message.committed) != shape[0] * shape[1] or step_ns <= 0:
             raise ConfigError(
-                f"request {message.request_id}: the prefix has {len(message.prefix)} values,"
-                f" expected {shape[0]} steps of {shape[1]} interfaces"
+                f"request {message.request_id}: committed are {len(message.committed)} values,"
+                f" {step_ns} ns apart; expected {shape[0]} steps of {shape[1]} interfaces"
             )
-        prefix = Prefix(
+        committed = CommittedActions(
             names=tuple(message.names),
-            actions=np.array(message.prefix, dtype=np.float64).reshape(shape),
+            stamp_ns=ns_from_time(message.committed_stamp),
+            step_ns=step_ns,
+            actions=np.array(message.committed, dtype=np.float64).reshape(shape),
             inference_delay_s=message.inference_delay_s,
             execution_horizon=message.execution_horizon,
         )
@@ -65,7 +70,7 @@ def request_from_message(message: ObservationRequestMsg) -> ObservationRequest:
         epoch=message.epoch,
         stamp_ns=ns_from_time(message.stamp),
         must_go=message.must_go,
-        prefix=prefix,
+        committed=committed,
     )
 
 

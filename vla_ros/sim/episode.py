@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +25,15 @@ from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ActionError, BackendError, ObservationError
 from vla_ros.core.executor import ActionExecutor
 from vla_ros.core.executor_params import ExecutorParams
-from vla_ros.core.executor_status import ExecutorStatus, Measured
+from vla_ros.core.executor_status import Command, Hold, Measured
 from vla_ros.core.hold_reasons import POLICY_ERROR
 from vla_ros.core.observation import Observation, ObservationRequest
 from vla_ros.core.request_scheduler import Failure
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.synchronizer import SyncedSample, Synchronizer
+from vla_ros.filters.registry import make_filter
 from vla_ros.sim.judge import TaskState
+from vla_ros.sim.timing import Timer, Timing
 from vla_ros.sim.world import World
 
 Postures = Synchronizer[NDArray[np.float64]]
@@ -36,23 +41,42 @@ Postures = Synchronizer[NDArray[np.float64]]
 _START_NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How the loop is timed, in simulated time.
+class ChunkExecutor(Protocol):
+    """What an episode needs of whatever executes its chunks; see ``ActionExecutor``."""
+
+    def start(self) -> None:
+        """Move from now on."""
+
+    def offer(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Take a chunk, or raise ActionError."""
+
+    def fail(self, request_id: int, epoch: int, failure: Failure, now_ns: int) -> None:
+        """A request came to nothing."""
+
+    def update(self, now_ns: int, measured: Measured | None) -> Command:
+        """The command of this tick."""
+
+    def poll_request(self, now_ns: int) -> ObservationRequest | None:
+        """The observation to ask for now, if any."""
+
+
+@dataclass(slots=True)
+class EpisodeCounts:
+    """What is counted in an episode.
 
     Attributes:
-        state_rate_hz: Joint states per second.
-        camera_rate_hz: Images per second.
-        latency_s: From an observation request to its chunk.
-        latency_jitter_s: How far that varies to both sides, evenly.
-        max_duration_s: An episode that is not done by then is over.
+        requested: Observations asked for.
+        received: Chunks taken.
+        dropped: Chunks refused.
+        failed: Requests that ended in a failure.
+        hold_ticks: Reason of a hold to ticks.
     """
 
-    state_rate_hz: float = 100.0
-    camera_rate_hz: float = 30.0
-    latency_s: float = 0.0
-    latency_jitter_s: float = 0.0
-    max_duration_s: float = 20.0
+    requested: int = 0
+    received: int = 0
+    dropped: int = 0
+    failed: int = 0
+    hold_ticks: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +88,7 @@ class EpisodeResult:
         instruction: What was asked.
         task: The judge's last word.
         duration_s: Simulated time until then.
-        status: The executor's last word.
+        counts: What was counted.
         inference_s: (N,) Real time that each chunk took to infer.
         error: The policy's last error in words; empty if there was none.
     """
@@ -73,23 +97,32 @@ class EpisodeResult:
     instruction: str
     task: TaskState
     duration_s: float
-    status: ExecutorStatus
+    counts: EpisodeCounts
     inference_s: tuple[float, ...]
     error: str
 
 
-@dataclass(slots=True)
-class _Timer:
-    """Says when something is due that happens at a rate."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Tick:
+    """One control tick, for whoever films or measures.
 
-    rate_hz: float
-    count: int = 0
+    Attributes:
+        world: As it is now.
+        now_ns: Now, in simulated time.
+        command: What was commanded.
+        measured: (D,) Where the robot is.
+        requested: The observation asked for in this tick, if any.
+        joined: The chunks taken in this tick.
+        in_flight: Whether an answer is under way.
+    """
 
-    def due(self, time_s: float) -> bool:
-        if time_s * self.rate_hz < self.count - 1e-6:
-            return False
-        self.count += 1
-        return True
+    world: World
+    now_ns: int
+    command: Command
+    measured: NDArray[np.float64]
+    requested: ObservationRequest | None
+    joined: tuple[ActionChunk, ...]
+    in_flight: bool
 
 
 @dataclass(slots=True)
@@ -110,7 +143,8 @@ class Episode:
         *,
         params: ExecutorParams,
         timing: Timing,
-        watch: Callable[[World], None] | None = None,
+        executor: ChunkExecutor | None = None,
+        watch: Callable[[Tick], None] | None = None,
     ) -> None:
         """Make an executor that knows nothing yet.
 
@@ -119,6 +153,7 @@ class Episode:
             backend: The policy, connected.
             params: The executor's parameters.
             timing: How the loop is timed.
+            executor: Executes the chunks instead of one with these parameters, to compare it.
             watch: Called after each control tick, to film or to measure.
 
         Raises:
@@ -130,9 +165,13 @@ class Episode:
         self._timing = timing
         self._watch = watch
         self._control_rate_hz = params.control_rate_hz
-        self._executor = ActionExecutor(self._robot, backend.policy, params)
+        self._executor = executor or ActionExecutor(
+            self._robot, backend.policy, params, make_filter=make_filter
+        )
         self._synchronizer: Postures = Synchronizer(self._robot)
         self._in_flight: list[_InFlight] = []
+        self._joined: list[ActionChunk] = []
+        self._counts = EpisodeCounts()
         self._inference_s: list[float] = []
         self._error = ""
 
@@ -148,8 +187,8 @@ class Episode:
         jitter = random.Random(seed)
         self._backend.reset()
         self._executor.start()
-        states, images = _Timer(timing.state_rate_hz), _Timer(timing.camera_rate_hz)
-        ticks = _Timer(self._control_rate_hz)
+        states, images = Timer(timing.state_rate_hz), Timer(timing.camera_rate_hz)
+        ticks = Timer(self._control_rate_hz)
         task, now_ns, steps = world.task_state(), _START_NS, 0
         while not (task.success or task.failed) and world.time_s < timing.max_duration_s:
             now_ns = _START_NS + round(world.time_s * 1e9)
@@ -168,7 +207,7 @@ class Episode:
             instruction=asked,
             task=task,
             duration_s=world.time_s,
-            status=self._executor.status(now_ns),
+            counts=self._counts,
             inference_s=tuple(self._inference_s),
             error=self._error,
         )
@@ -185,33 +224,41 @@ class Episode:
             answer.deliver(now_ns)
         measured = Measured(self._world.state(self._robot.command_names), age_s=0.0)
         command = self._executor.update(now_ns, measured)
+        if isinstance(command, Hold):
+            self._counts.hold_ticks[command.reason] += 1
         if command.positions is not None:
             self._world.set_targets(command.positions)
         request = self._executor.poll_request(now_ns)
         if request is not None:
-            late_s = self._timing.latency_jitter_s * jitter.uniform(-1.0, 1.0)
-            latency_s = max(self._timing.latency_s + late_s, 0.0)
-            self._in_flight.append(
-                _InFlight(now_ns + round(latency_s * 1e9), self._ask(request, now_ns))
-            )
+            self._counts.requested += 1
+            latency_s = self._timing.draw_latency_s(jitter)
+            deliver = self._ask(request, now_ns)
+            if latency_s < inf:
+                self._in_flight.append(_InFlight(now_ns + round(latency_s * 1e9), deliver))
+        joined, self._joined = tuple(self._joined), []
         if self._watch is not None:
-            self._watch(self._world)
+            flying = bool(self._in_flight)
+            self._watch(
+                Tick(self._world, now_ns, command, measured.values, request, joined, flying)
+            )
 
     def _ask(self, request: ObservationRequest, now_ns: int) -> Callable[[int], None]:
         """Ask the policy; what comes back is called with the time of its arrival."""
         try:
             observation = self._observe(request, now_ns)
             begun_s = time.perf_counter()
-            chunk = self._backend.infer(observation)
+            chunk = self._backend.infer(observation, observation.prefix)
             self._inference_s.append(time.perf_counter() - begun_s)
         except (ObservationError, BackendError) as error:
             reason = error.reason if isinstance(error, ObservationError) else POLICY_ERROR
             self._error = str(error)
             failure = Failure(reason, self._error)
-            return lambda at_ns: self._executor.fail(
-                request.request_id, request.epoch, failure, at_ns
-            )
+            return lambda at_ns: self._fail(request, failure, at_ns)
         return lambda at_ns: self._offer(chunk, at_ns)
+
+    def _fail(self, request: ObservationRequest, failure: Failure, now_ns: int) -> None:
+        self._counts.failed += 1
+        self._executor.fail(request.request_id, request.epoch, failure, now_ns)
 
     def _observe(self, request: ObservationRequest, now_ns: int) -> Observation:
         """What the cameras saw, rendered only now that it is asked for."""
@@ -233,3 +280,7 @@ class Episode:
             self._executor.offer(chunk, now_ns)
         except ActionError as error:
             self._error = str(error)
+            self._counts.dropped += 1
+        else:
+            self._counts.received += 1
+            self._joined.append(chunk)

@@ -24,12 +24,14 @@ from vla_ros.backends.registry import backend_class, backend_names
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import VlaRosError
 from vla_ros.core.executor_params import ExecutorParams
+from vla_ros.core.hold_reasons import STARVED
 from vla_ros.core.params import build
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.robot_spec import load_robot_spec
-from vla_ros.sim.episode import Episode, EpisodeResult, Timing
+from vla_ros.sim.episode import Episode, EpisodeResult
 from vla_ros.sim.render import RENDERERS
 from vla_ros.sim.scene_file import load_scene_spec
+from vla_ros.sim.timing import Timing
 from vla_ros.sim.world import World
 
 _LOG = logging.getLogger("rollout")
@@ -117,7 +119,7 @@ def summary(results: Sequence[EpisodeResult]) -> dict[str, Any]:
     inference_ms = [1e3 * taken for result in results for taken in result.inference_s]
     holds: Counter[str] = Counter()
     for result in results:
-        holds.update(result.status.hold_ticks)
+        holds.update(result.counts.hold_ticks)
     successes = sum(result.task.success for result in results)
     return {
         "episodes": len(results),
@@ -125,9 +127,9 @@ def summary(results: Sequence[EpisodeResult]) -> dict[str, Any]:
         "success_rate": successes / max(len(results), 1),
         "duration_s": _spread([result.duration_s for result in results]),
         "inference_ms": _spread(inference_ms),
-        "observations_sent": sum(result.status.observations_requested for result in results),
-        "chunks_received": sum(result.status.chunks_received for result in results),
-        "starved_ticks": sum(result.status.starved_ticks for result in results),
+        "observations_sent": sum(result.counts.requested for result in results),
+        "chunks_received": sum(result.counts.received for result in results),
+        "starved_ticks": holds[STARVED],
         "holds": dict(holds),
         "seeds": {
             str(result.seed): {
