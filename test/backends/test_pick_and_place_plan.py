@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from test.support.simulated import kinematics, so101
@@ -251,3 +252,22 @@ def test_away_from_the_plate_a_done_task_leads_to_rest(x: float, y: float, z: fl
 
     assert only.arm.tolist() == list(FACTS.rest.values())
     assert only.opening == OPEN
+
+
+@pytest.mark.parametrize("sight", [ON_TABLE, HELD, PLACED])
+def test_the_goals_are_where_the_plan_leads(sight: Sight):
+    start = body(0.2, 0.0, TRAVEL_Z, opening=OPEN)
+    here = [start.joints[name] for name in ARM.joints]
+
+    over, around, above, release = PLANNER.goals(start, sight)
+
+    if sight is ON_TABLE:
+        plan = PLANNER.plan(start, sight)
+        for goal in (over, around):
+            assert any(np.allclose(goal, waypoint.arm, atol=1e-3) for waypoint in plan)
+    else:
+        assert over.tolist() == around.tolist() == here
+    for goal, height in ((above, TRAVEL_Z), (release, RELEASE_Z)):
+        hand = ARM.hand_pose(dict(zip(ARM.joints, goal.tolist(), strict=True)))
+        assert math.dist((hand.x, hand.y), (PLATE.x, PLATE.y)) < CLEARANCE_M + 0.003
+        assert hand.z == pytest.approx(height, abs=0.004)

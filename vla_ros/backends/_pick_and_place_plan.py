@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vla_ros.backends._pick_and_place_facts import TaskFacts
-from vla_ros.backends._pick_and_place_motion import Arm, HandPose, Waypoint
+from vla_ros.backends._pick_and_place_motion import Arm, Doubles, HandPose, Waypoint
 from vla_ros.backends._pick_and_place_sight import Sight
 
 # So high over the grasp, the tips of the jaws are just above the cube. Down to there the hand goes
@@ -79,6 +79,24 @@ class Planner:
         if sight.placed:
             return self._leave(body, hand, sight)
         return self._fetch(body, hand, sight)
+
+    def goals(self, body: Body, sight: Sight) -> Doubles:
+        """(4, n) Arm positions over the cube and around it, over the place of release and at it.
+
+        For a cube that need not be fetched, the first two are where the arm is.
+        """
+        here = np.array([body.joints[name] for name in self._arm.joints])
+        hand = self._arm.hand_pose(body.joints)
+        fetched = [here, here]
+        if not (sight.held or sight.placed):
+            yaw = self._grasp_yaw(hand, sight)
+            hand = HandPose(sight.cube.x, sight.cube.y, self._grasp_z, yaw)
+            fetched = self._over_and_at(hand, body)
+        return np.array([*fetched, *self._over_and_at(self._release(hand, sight), body)])
+
+    def _over_and_at(self, place: HandPose, body: Body) -> list[Doubles]:
+        over = replace(place, z=self._travel_z)
+        return [self._arm.reach(over, body.joints), self._arm.reach(place, body.joints)]
 
     def withdraw(self, body: Body) -> list[Waypoint]:
         """Out of the cameras' way, keeping what may be in the hand; empty once it is there."""
