@@ -44,6 +44,14 @@ def test_a_series_that_never_was_is_empty() -> None:
     assert log.values("command").shape == (0, 0)
 
 
+def test_a_family_of_series_tells_its_kinds() -> None:
+    log = EpisodeLog()
+    for name in ("hold.starved", "hold.stale_camera", "holder", "queue"):
+        log.add(name, 1, 0.0)
+    assert log.kinds("hold") == ("starved", "stale_camera")
+    assert log.kinds("failure") == ()
+
+
 def test_other_arrays_are_refused() -> None:
     with pytest.raises(ConfigError, match="has no 'facts'"):
         EpisodeLog.from_arrays({"action": np.zeros(3)})

@@ -35,5 +35,6 @@ def test_an_episode_succeeds_and_leaves_its_report(tmp_path: Path) -> None:
     for name in ("tick_jitter_ms", "pipeline_overhead_ms"):
         assert figures[name]["p50"] is not None
         assert figures[name]["p99"] is not None
-    assert cv2.imread(str(output / "timeline.png")) is not None
+    for name in ("timeline.png", "seam.png"):
+        assert cv2.imread(str(output / name)) is not None, name
     assert cv2.VideoCapture(str(output / "film.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) > 30

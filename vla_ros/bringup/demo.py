@@ -2,7 +2,7 @@
 """The demo: a robot runs a policy over real ROS 2 topics, every node in a process of its own.
 
 Starts the same deployment as the launch file, lets the episode runner conduct episodes, and leaves
-``summary.json``, ``timeline.png``, ``film.mp4``, and a log of each episode and process.
+``summary.json``, ``timeline.png``, ``seam.png``, ``film.mp4``, logs of each episode and process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vla_ros.bringup.processes import ProcessDied, ProcessGroup
 from vla_ros.bringup.recorded import Recorded, recorded
 from vla_ros.bringup.report import summary, table
 from vla_ros.bringup.so101_async import So101Async, so101_async
-from vla_ros.bringup.timeline import draw_timeline
+from vla_ros.bringup.timeline import draw_seam, draw_timeline
 from vla_ros.core.config_files import config_file
 from vla_ros.core.episode_log import EpisodeLog
 from vla_ros.core.errors import ConfigError, VlaRosError
@@ -219,6 +219,8 @@ def _report(output: Path, robot: RobotSpec, options: argparse.Namespace) -> None
     (output / "summary.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     draw_timeline(logs[0], robot, output / "timeline.png")
     written = ["summary.json", "timeline.png"]
+    if draw_seam(logs[0], robot, output / "seam.png"):
+        written.append("seam.png")
     if write_film(output / "film", output / "film.mp4", duration_s=logs[0].facts["duration_s"]):
         written.append("film.mp4")
     sys.stdout.write(f"\n{table(figures)}\n")

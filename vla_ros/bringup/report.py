@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of a run, from its episodes' logs: a summary for machines and a table for people.
 
-Series of a log: ``command`` (D), ``measured.<stream>`` (D), ``queue`` (steps left, seconds left,
-whether it held), ``tick_error_ms`` (1), ``chunk`` (requested, sent, received, joined, commanded:
-seconds after the observation's stamp). Pure; any thread.
+``vla_ros.core.episode_log`` has the series of a log. Pure; any thread.
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of an episode: queue, chunk arrivals, command and measured pose, holds. One thread."""
+"""Pictures of an episode, for whoever looks for the reason of a stutter. One thread.
+
+On one axis of time: what became of each request, the queue, each joint's command and measured
+position, and the motion of the joint that was worst at the seams. They are drawn from a plain
+``EpisodeLog``; its module has the series, of which each may be missing.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +13,89 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from vla_ros.bringup import panels, waterfall
+from vla_ros.bringup.seams import WorstSeam, seams, worst_seam
+from vla_ros.bringup.view import View
 from vla_ros.core.episode_log import EpisodeLog
 from vla_ros.core.robot_spec import RobotSpec
 
 # More joints than this make the picture unreadable; those that move most are shown.
 _MOST_JOINTS = 12
-_HOLD_COLOUR = "#f4b6b6"
+_SEAM_WIDTH_S = 3.0
+# Width of a picture: so much for each second, within bounds.
+_SECOND_IN, _LEAST_IN, _MOST_IN = 0.9, 13.5, 30.0
+# Heights: of a request, within bounds, and of the other panels.
+_REQUEST_IN, _LEAST_REQUESTS_IN, _MOST_REQUESTS_IN = 0.2, 1.5, 8.0
+_QUEUE_IN, _JOINT_IN, _MOTION_IN = 1.5, 1.05, 1.5
+# Margins.
+_LEFT_IN, _RIGHT_IN, _ABOVE_IN, _BELOW_IN = 1.0, 0.2, 1.2, 0.5
 
 
 def draw_timeline(log: EpisodeLog, robot: RobotSpec, path: Path) -> None:
-    """Draw one episode.
+    """Draw a whole episode.
 
     Args:
         log: The episode.
         robot: Whose interfaces these are.
         path: The PNG file to write.
     """
-    origin_ns = int(log.facts["begun_ns"])
-    shown = _shown(log, robot)
-    figure = Figure(figsize=(12.0, 2.2 + 1.5 * len(shown)))
-    axes = figure.subplots(len(shown) + 1, 1, sharex=True, squeeze=False)
+    whole = View.of(log)
+    worst = worst_seam(log, robot, whole)
+    _draw(log, robot, path, whole, worst)
+
+
+def draw_seam(
+    log: EpisodeLog, robot: RobotSpec, path: Path, *, width_s: float = _SEAM_WIDTH_S
+) -> bool:
+    """Draw the time around the worst seam of an episode.
+
+    Args:
+        log: The episode.
+        robot: Whose interfaces these are.
+        path: The PNG file to write.
+        width_s: How much time to show.
+
+    Returns:
+        Whether there was a seam; if not, no file is written.
+    """
+    whole = View.of(log)
+    worst = worst_seam(log, robot, whole)
+    if worst is not None:
+        _draw(log, robot, path, whole.around(worst.seam.at_s, width_s), worst)
+    return worst is not None
+
+
+def _draw(
+    log: EpisodeLog, robot: RobotSpec, path: Path, view: View, worst: WorstSeam | None
+) -> None:
+    shown, requests = _shown(log, robot), waterfall.rows(log, view)
+    requests_in = min(max(len(requests) * _REQUEST_IN, _LEAST_REQUESTS_IN), _MOST_REQUESTS_IN)
+    heights = [requests_in, _QUEUE_IN, *[_JOINT_IN] * len(shown)]
+    heights += [_MOTION_IN] * 2 if worst is not None else []
+    width_in = min(max(view.width_s * _SECOND_IN, _LEAST_IN), _MOST_IN)
+    figure = Figure(figsize=(width_in, sum(heights) + _ABOVE_IN + _BELOW_IN))
+    axes = figure.subplots(
+        len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
     rows: list[Axes] = list(axes[:, 0])
-    _draw_queue(rows[0], log, origin_ns)
-    for axis, name in zip(rows[1:], shown, strict=True):
-        _draw_interface(axis, log, robot, name, origin_ns)
-    for axis in rows:
-        _shade_holds(axis, log, origin_ns)
-        axis.grid(visible=True, alpha=0.3)
-    # One legend for the queue and one for all joints, beside the pictures, where they hide nothing.
-    for axis in rows[:2]:
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=7, ncols=2)
+    waterfall.draw_waterfall(rows[0], requests, view)
+    panels.draw_queue(rows[1], log, view)
+    for axis, name in zip(rows[2:], shown, strict=False):
+        panels.draw_interface(axis, log, robot, name, view)
+    if worst is not None:
+        panels.draw_motion((rows[-2], rows[-1]), log, robot, worst, view)
+    joined = seams(log, view)
+    blended = [False, False, *(robot.limits[name].joining == "continuous" for name in shown)]
+    blended += [True] * (len(rows) - len(blended))
+    for axis, blends in zip(rows, blended, strict=True):
+        panels.shade(axis, log, view, joined, worst, blends=blends)
+        axis.tick_params(labelsize=8)
+        axis.yaxis.label.set_fontsize(8.5)
     rows[-1].set_xlabel("time [s]")
-    success = log.facts.get("success")
-    verdict = "" if success is None else (" - success" if success else " - no success")
-    figure.suptitle(f"{log.facts.get('instruction', '')} (seed {log.facts['seed']}){verdict}")
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)
-
-
-def _seconds(stamps: NDArray[np.int64], origin_ns: int) -> NDArray[np.float64]:
-    seconds: NDArray[np.float64] = (stamps - origin_ns).astype(np.float64) * 1e-9
-    return seconds
+    figure.align_ylabels(rows)
+    _head(figure, log, worst)
+    figure.savefig(path, dpi=100)
 
 
 def _shown(log: EpisodeLog, robot: RobotSpec) -> list[str]:
@@ -63,41 +107,48 @@ def _shown(log: EpisodeLog, robot: RobotSpec) -> list[str]:
     return [names[index] for index in sorted(busiest)]
 
 
-def _draw_queue(axis: Axes, log: EpisodeLog, origin_ns: int) -> None:
-    queue = log.values("queue")
-    if queue.size:
-        axis.step(_seconds(log.stamps("queue"), origin_ns), queue[:, 0], where="post", lw=1.2)
-    chunks = log.values("chunk")
-    if chunks.size:
-        joined = _seconds(log.stamps("chunk"), origin_ns) + chunks[:, 3]
-        axis.plot(
-            joined, np.zeros_like(joined), "|", ms=14, color="tab:green", label="chunk in effect"
+def _head(figure: Figure, log: EpisodeLog, worst: WorstSeam | None) -> None:
+    """Title, figures and legend, above the panels, where they hide nothing."""
+    width_in, height_in = figure.get_size_inches()
+    left = _LEFT_IN / width_in
+    figure.subplots_adjust(
+        left=left,
+        right=1.0 - _RIGHT_IN / width_in,
+        top=1.0 - _ABOVE_IN / height_in,
+        bottom=_BELOW_IN / height_in,
+        hspace=0.16,
+    )
+    figure.text(left, 1.0 - 0.3 / height_in, _title(log), fontsize=13, weight="bold")
+    figure.text(left, 1.0 - 0.52 / height_in, _figures(log, worst), fontsize=9)
+    figure.legend(
+        handles=[*waterfall.legend_entries(), *panels.legend_entries()],
+        loc="upper left",
+        bbox_to_anchor=(left - 0.1 / width_in, 1.0 - 0.56 / height_in),
+        ncols=7,
+        fontsize=8,
+        frameon=False,
+    )
+
+
+def _title(log: EpisodeLog) -> str:
+    words = [str(log.facts.get("instruction") or "episode")]
+    if "seed" in log.facts:
+        words.append(f"(seed {log.facts['seed']})")
+    success = log.facts.get("success")
+    if success is not None:
+        words.append("- success" if success else "- no success")
+    return " ".join(words)
+
+
+def _figures(log: EpisodeLog, worst: WorstSeam | None) -> str:
+    counted = log.facts.get("counters", {})
+    told = {"ticks": "ticks", "starved_ticks": "starved", "observations_requested": "requests"}
+    words = [f"{counted[name]} {word}" for name, word in told.items() if name in counted]
+    words.append(f"{len(log.stamps('chunk'))} chunks")
+    if worst is not None:
+        joint = worst.interface.rpartition("/")[0]
+        words.append(
+            f"worst seam at {worst.seam.at_s:.2f} s: {joint} {worst.acceleration:+.1f} /s²,"
+            f" {worst.share:.0%} of its limit"
         )
-        asked = _seconds(log.stamps("chunk"), origin_ns) + chunks[:, 0]
-        axis.plot(asked, np.zeros_like(asked), "|", ms=8, color="tab:orange", label="requested")
-    axis.set_ylabel("queue [steps]", fontsize=8)
-
-
-def _draw_interface(
-    axis: Axes, log: EpisodeLog, robot: RobotSpec, name: str, origin_ns: int
-) -> None:
-    for stream, spec in robot.state_streams.items():
-        measured = log.values(f"measured.{stream}")
-        if name in spec.interfaces and measured.size:
-            stamps = log.stamps(f"measured.{stream}")
-            column = spec.interfaces.index(name)
-            axis.plot(_seconds(stamps, origin_ns), measured[:, column], lw=1.0, label="measured")
-    commands = log.values("command")
-    if commands.size:
-        column = robot.command_names.index(name)
-        stamps = log.stamps("command")
-        axis.plot(_seconds(stamps, origin_ns), commands[:, column], lw=1.0, label="command")
-    axis.set_ylabel(name.replace("/", "\n"), fontsize=8)
-
-
-def _shade_holds(axis: Axes, log: EpisodeLog, origin_ns: int) -> None:
-    queue = log.values("queue")
-    times = _seconds(log.stamps("queue"), origin_ns)
-    for index in range(len(times) - 1):
-        if queue[index, 2]:
-            axis.axvspan(times[index], times[index + 1], color=_HOLD_COLOUR, lw=0, zorder=0)
+    return "   ".join(words)

@@ -1,8 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened in one episode: series of stamped samples, and facts about the whole.
 
-It is written by whoever watched the episode and read by reports. Stamps are integer nanoseconds of
-the ROS clock. One thread. Arrays only: ``to_arrays`` and ``from_arrays`` are for ``numpy.savez``.
+It is written by whoever watched the episode, over ROS or in a simulation without it, and read by
+reports and pictures. Stamps are integer nanoseconds of the ROS clock. One thread. Arrays only:
+``to_arrays`` and ``from_arrays`` are for ``numpy.savez``.
+
+The series, each of them optional; D: the robot's commanded interfaces, in its order:
+
+=====================  ==========================================================================
+``command``            (D) What was commanded, when it was sent [rad, m].
+``measured.<stream>``  (D of the stream) What was measured [rad, m].
+``queue``              Steps left, seconds left, whether the executor held: 0 or 1.
+``threshold``          At how many steps left the executor asks for an observation.
+``hold.<reason>``      The executor held for this reason in a time that ends at the stamp: how
+                       long that time is [s], in how many ticks of it.
+``request``            An observation was asked for: the request's id.
+``failure.<reason>``   A request came to nothing: the request's id.
+``dropped.<kind>``     Chunks were dropped: how many.
+``chunk``              At the observation's stamp: when its chunk was requested, sent, received,
+                       joined, and first commanded, in seconds after the stamp; NaN: not known.
+``blend``              At a chunk's first command: how long its joining takes [s].
+``tick_error_ms``      How late a tick ran [ms].
+=====================  ==========================================================================
+
+Of the facts, reports use ``begun_ns``, ``duration_s``, ``seed``, ``instruction``, ``success`` and
+``counters``.
 """
 
 from __future__ import annotations
@@ -42,6 +64,17 @@ class EpisodeLog:
         """Take a sample of a series; every sample of it has as many values."""
         self._stamps.setdefault(series, []).append(stamp_ns)
         self._values.setdefault(series, []).append(np.array(values, dtype=np.float64).ravel())
+
+    def kinds(self, family: str) -> tuple[str, ...]:
+        """The last parts of the names of a family of series, such as the reasons of ``hold``.
+
+        >>> log = EpisodeLog()
+        >>> log.add("hold.starved", 5, [0.05, 2])
+        >>> log.kinds("hold")
+        ('starved',)
+        """
+        prefix = family + "."
+        return tuple(name.removeprefix(prefix) for name in self._stamps if name.startswith(prefix))
 
     def stamps(self, series: str) -> NDArray[np.int64]:
         """(N,) When a series was sampled; empty where it never was."""

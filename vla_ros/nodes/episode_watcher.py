@@ -2,7 +2,7 @@
 """Watches the ring and fills an episode's log: commands, measured poses, queue, chunks, film.
 
 Callbacks run in the thread that spins the node; ``begin``, ``end`` and ``wait_for`` may be called
-from another one. Series are those of ``vla_ros.bringup.report``.
+from another one. ``vla_ros.core.episode_log`` has the series.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from vla_ros_msgs.msg import ChunkTiming, ExecutorState
+from vla_ros_msgs.msg import ChunkTiming, ExecutorState, ObservationRequest, RequestFailure
 
 from vla_ros.core.episode_log import EpisodeLog
 from vla_ros.core.robot_spec import CommandGroup, RobotSpec
@@ -68,6 +68,8 @@ class EpisodeWatcher:
         subscribe = partial(node.subscribe, undo)
         subscribe(ExecutorState, "executor/state", self._on_state, EVENT)
         subscribe(ChunkTiming, "executor/chunk_timing", self._on_chunk, EVENT)
+        subscribe(ObservationRequest, "observation_request", self._on_request, EVENT)
+        subscribe(RequestFailure, "request_failure", self._on_failure, EVENT)
         begin = 0
         for group in robot.command_groups.values():
             places = slice(begin, begin := begin + len(group.interfaces))
@@ -154,18 +156,34 @@ class EpisodeWatcher:
     def _on_state(self, message: ExecutorState) -> None:
         stamp_ns = ns_from_time(message.header.stamp)
         with self._changed:
-            self._state = message
+            before, self._state = self._state, message
         holding = float(message.mode != ExecutorState.MOVE)
         self._add("queue", stamp_ns, [message.remaining_steps, message.remaining_s, holding])
         for error_ms in message.tick_errors_ms:
             self._add("tick_error_ms", stamp_ns, error_ms)
+        self._add("threshold", stamp_ns, message.asks_at_steps)
+        if before is not None:
+            length_s = (stamp_ns - ns_from_time(before.header.stamp)) * 1e-9
+            for reason, ticks in _held(before, message).items():
+                self._add(f"hold.{reason}", stamp_ns, [length_s, ticks])
+            for kind, count in _dropped(before, message).items():
+                self._add(f"dropped.{kind}", stamp_ns, count)
+
+    def _on_request(self, message: ObservationRequest) -> None:
+        self._add("request", ns_from_time(message.stamp), message.request_id)
+
+    def _on_failure(self, message: RequestFailure) -> None:
+        stamp_ns = self._node.get_clock().now().nanoseconds
+        self._add(f"failure.{message.reason}", stamp_ns, message.request_id)
 
     def _on_chunk(self, message: ChunkTiming) -> None:
         times = ("requested", "sent", "received", "joined", "commanded")
         stamp_ns = ns_from_time(message.header.stamp)
+        stamps_ns = [ns_from_time(getattr(message, name)) for name in times]
         # Relative to the anchor: nanoseconds since 1970 do not fit a float.
-        seconds = [(ns_from_time(getattr(message, name)) - stamp_ns) * 1e-9 for name in times]
+        seconds = [(at_ns - stamp_ns) * 1e-9 if at_ns else np.nan for at_ns in stamps_ns]
         self._add("chunk", stamp_ns, seconds)
+        self._add("blend", stamps_ns[-1], ns_from_time(message.blend) * 1e-9)
 
     def _on_sent_command(
         self, group: CommandGroup, places: slice, message: Any, info: dict[str, int]
@@ -204,8 +222,24 @@ def _counted(begun: ExecutorState | None, ended: ExecutorState) -> dict[str, Any
     counters: dict[str, Any] = {
         name: int(getattr(ended, name) - getattr(before, name)) for name in _COUNTERS
     }
-    earlier = dict(zip(before.hold_reasons, before.hold_ticks, strict=True))
-    later = dict(zip(ended.hold_reasons, ended.hold_ticks, strict=True))
-    holds = {reason: int(ticks - earlier.get(reason, 0)) for reason, ticks in later.items()}
-    counters["holds"] = {reason: ticks for reason, ticks in holds.items() if ticks}
+    counters["holds"] = _held(before, ended)
     return counters
+
+
+def _held(before: ExecutorState, after: ExecutorState) -> dict[str, int]:
+    """Reasons of holds between two states, and in how many ticks."""
+    earlier = dict(zip(before.hold_reasons, before.hold_ticks, strict=True))
+    later = dict(zip(after.hold_reasons, after.hold_ticks, strict=True))
+    return _grown(earlier, later)
+
+
+def _dropped(before: ExecutorState, after: ExecutorState) -> dict[str, int]:
+    """Why chunks were dropped between two states, and how many."""
+    earlier = dict(zip(before.drop_kinds, before.drop_counts, strict=True))
+    later = dict(zip(after.drop_kinds, after.drop_counts, strict=True))
+    return _grown(earlier, later)
+
+
+def _grown(earlier: dict[str, int], later: dict[str, int]) -> dict[str, int]:
+    grown = {name: int(count - earlier.get(name, 0)) for name, count in later.items()}
+    return {name: count for name, count in grown.items() if count > 0}
