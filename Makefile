@@ -6,10 +6,10 @@ COVERED := --cov=vla_ros.core --cov=vla_ros.wire --cov-branch --cov-report=term-
 	--cov-fail-under=100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench shell lock clean
+.PHONY: help setup demo test test-slow soak lint format bench bench-execution shell lock clean
 
 help:  ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## make .venv and build the packages (all other targets do this first)
 	@scripts/setup.sh
@@ -27,6 +27,10 @@ test: setup  ## run the tests; core and wire must be covered wholly
 test-slow: setup  ## run the tests that take long
 	@$(RUN) python -m pytest -m slow
 
+soak: setup  ## break everything at random while a robot works; DURATION_S=600 SEED=
+	@$(RUN) python -m test.system.fault_run --duration-s "$${DURATION_S:-600}" \
+		$${SEED:+--seed "$$SEED"}
+
 lint: setup  ## check style, types and the floors
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
@@ -39,6 +43,9 @@ format: setup  ## format the code, mend what can be mended
 
 bench: setup  ## run the benchmarks
 	@set -e; for program in benchmarks/bench_*.py; do $(RUN) python "$$program"; done
+
+bench-execution: setup  ## run every way to execute chunks, ours and others' (half an hour); EPISODES=
+	@$(RUN) python -m benchmarks.execution $${EPISODES:+--episodes "$$EPISODES"}
 
 shell: setup  ## open a shell in which python, pytest and ROS 2 work
 	@$(RUN) "$${SHELL:-/bin/bash}"
