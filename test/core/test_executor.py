@@ -503,3 +503,17 @@ def test_how_long_a_chunk_is_joined_is_told(aggregate_fn: str, seconds: float) -
     bench.offer(*[0.11] * 10)
     bench.tick()
     assert bench.executor.blend_s == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("absurd", [1e6, -1e300, 1.7e308])
+def test_absurd_actions_are_limited_and_forgotten_with_the_next_chunk(absurd: float) -> None:
+    bench = Bench(interpolation="cubic", smoothing_steps=8.0)
+    bench.tick(2)
+    bench.offer(*[absurd if i % 2 else -absurd for i in range(10)], hand=absurd)
+    path = bench.path(20)
+    assert np.all(np.isfinite(path))
+    assert np.all(np.abs(path) <= 1.0 + 1e-9)
+    assert np.max(np.abs(np.diff(path, n=2))) <= 20.0 * 0.02**2 + 1e-9
+    bench.offer(*[0.2] * 40)
+    bench.tick(190)
+    assert bench.pose[0] == pytest.approx(0.2, abs=1e-3)

@@ -116,7 +116,7 @@ def test_an_offset_is_led_in_with_value_and_velocity_continuous() -> None:
     plan = 0.3 + 0.3 * DT * np.arange(100)
     velocity = np.array([0.3, 0.0])
     it.recover(np.array([plan[0], 0.9]), velocity, last_ns=T0, at_least_s=0.0)
-    assert it.offset(T0) == pytest.approx([-0.2, 0.0])
+    assert it.offsets(np.array([T0]))[0] == pytest.approx([-0.2, 0.0])
     assert it.offset_rate(T0) == pytest.approx([-0.3, 0.0])
     path = np.array([move(it, index, plan[index], plan[index - 1]) for index in range(1, 100)])
     arm = np.concatenate([[HOME[0]] * 2, path[:, 0]])
@@ -138,17 +138,17 @@ def test_it_takes_as_long_as_it_must(offset: float, at_least_s: float, expected_
     before = np.array([HOME[0] + offset, 0.3])
     it.recover(before, STILL, last_ns=T0, at_least_s=at_least_s)
     end = T0 + round(expected_s * 1e9)
-    assert it.offset(end - TICK)[0] < 0.0
-    assert it.offset(end)[0] == 0.0
+    assert it.offsets(np.array([end - TICK]))[0][0] < 0.0
+    assert it.offsets(np.array([end]))[0][0] == 0.0
 
 
 def test_interfaces_that_do_not_decay_jump_as_far_as_limits_let_them() -> None:
     it = motion()
     none = np.array([False, False])
     it.join(np.array([0.4, 0.3]), STILL, last_ns=T0, decays=none)
-    assert it.offset(T0).tolist() == [0.0, 0.0]
+    assert it.offsets(np.array([T0]))[0].tolist() == [0.0, 0.0]
     it.join(np.array([0.4, 0.3]), np.array([0.5, 0.5]), last_ns=T0, decays=~none)
-    assert it.offset(T0) == pytest.approx([-0.3, 0.0])
+    assert it.offsets(np.array([T0]))[0] == pytest.approx([-0.3, 0.0])
     assert it.offset_rate(T0) == pytest.approx([0.5, 0.0])
 
 
@@ -187,7 +187,7 @@ def test_behind_a_filter_seams_are_those_of_what_it_was_told_to_follow() -> None
     it = motion(made(Halfway()), filters=("half",))
     move(it, 1, 0.12, 0.12)
     it.join(np.array([0.12, 0.3]), STILL, last_ns=T0, decays=np.array([True, True]))
-    assert it.offset(T0)[0] == pytest.approx(0.0)
+    assert it.offsets(np.array([T0]))[0][0] == pytest.approx(0.0)
 
 
 def test_a_filter_that_cannot_be_had_changes_nothing() -> None:

@@ -18,11 +18,12 @@ from vla_ros.core.plan import Plan
 PARAMS = ExecutorParams(aggregate_fn="latest_only", interpolation="linear", smoothing_steps=0.0)
 STILL = np.zeros(2)
 RAMP = tuple(0.1 * index for index in range(10))
+REACH = np.array([-9.0, -9.0]), np.array([9.0, 9.0])
 
 
 def plan(**params: object) -> Plan:
     given = dataclasses.replace(PARAMS, **params)  # type: ignore[arg-type]
-    it = Plan(policy(), np.array([False, True]), given)
+    it = Plan(policy(), np.array([False, True]), given, reach=REACH)
     it.restart_clock(T0)
     return it
 
@@ -43,7 +44,7 @@ def due(it: Plan, now: int) -> float:
 
 
 def test_nothing_is_planned_at_first_nor_without_a_clock() -> None:
-    it = Plan(policy(), np.array([False, True]), PARAMS)
+    it = Plan(policy(), np.array([False, True]), PARAMS, reach=REACH)
     assert it.speed == 0.0
     assert it.planned(T0) is None
     assert it.ahead(T0, 1.0) is None
@@ -109,6 +110,11 @@ def test_what_would_not_have_lasted_a_tick_is_over() -> None:
 @pytest.mark.parametrize(
     ("made", "kind", "words"),
     [
+        (
+            dataclasses.replace(chunk(T0), step_ns=102 * MS),
+            "other_step",
+            "the chunk's step is 0.102",
+        ),
         (chunk(T0 + 101 * MS), "early", "is 0.101 s in the future"),
         (chunk(T0 - 5001 * MS), "late", "was 5.001 s old when it came"),
         (chunk(T0 - 31 * MS), "out_of_order", "of an older observation than what is queued"),

@@ -105,6 +105,6 @@ class ActionChunk:
             return self
         return dataclasses.replace(self, actions=self.actions[:count])
 
-    def moved_to(self, stamp_ns: int) -> ActionChunk:
-        """The same actions, due at another time."""
-        return dataclasses.replace(self, stamp_ns=stamp_ns)
+    def moved_to(self, stamp_ns: int, actions: NDArray[np.float64]) -> ActionChunk:
+        """The same chunk with (H, D) other actions, due at another time."""
+        return dataclasses.replace(self, stamp_ns=stamp_ns, actions=actions)

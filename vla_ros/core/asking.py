@@ -94,12 +94,12 @@ class Asking:
             return None
         stamp_ns, track = left
         count, step_ns = len(track.actions), track.step_ns
-        moments = [max(stamp_ns + index * step_ns, now_ns) for index in range(count)]
+        moments_ns = np.maximum(stamp_ns + step_ns * np.arange(count), now_ns)
         return CommittedActions(
             names=self._policy.action_names,
             stamp_ns=stamp_ns,
             step_ns=step_ns,
-            actions=track.actions + np.array([self._motion.offset(moment) for moment in moments]),
+            actions=track.actions + self._motion.offsets(moments_ns),
             inference_delay_s=float(np.nan_to_num(outlook.latency_s)),
             execution_horizon=scheduling.execution_horizon(self.params, outlook),
         )

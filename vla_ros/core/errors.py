@@ -81,7 +81,7 @@ class ChunkRefused(ActionError):  # noqa: N818 - as above
 
     Attributes:
         kind: Why, for machines: ``late``, ``early``, ``out_of_order``, ``duplicate``,
-            ``old_epoch``, ``other_interfaces`` or ``blind``.
+            ``old_epoch``, ``other_interfaces``, ``other_step`` or ``blind``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

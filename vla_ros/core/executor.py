@@ -58,7 +58,9 @@ class ActionExecutor:
         columns = np.array([names.index(name) for name in policy.action_names])
         self._params = params
         self._max_state_age_s = min(stream.max_age_s for stream in robot.state_streams.values())
-        self._plan = Plan(policy, robot.switched[columns], params)
+        lower, upper = robot.limit_array("lower")[columns], robot.limit_array("upper")[columns]
+        reach = 2.0 * lower - upper, 2.0 * upper - lower
+        self._plan = Plan(policy, robot.switched[columns], params, reach=reach)
         self._motion = Motion(robot, columns, policy.step_ns * 1e-9, make_filter)
         self._pace = Pace()
         self._tracking = TrackingWatch(names)

@@ -131,9 +131,9 @@ class Motion:
             return self._decay.duration_ns * 1e-9
         return self._params.blend_steps * self._step_s if function == "crossfade" else 0.0
 
-    def offset(self, now_ns: int) -> Doubles:
-        """(d,) The offset at a moment of the ROS clock."""
-        return self._decay.at(now_ns)
+    def offsets(self, moments_ns: NDArray[np.int64]) -> Doubles:
+        """(T, d) The offset at (T,) moments of the ROS clock."""
+        return self._decay.over(moments_ns)
 
     def recover(
         self, before: Doubles, velocity: Doubles, *, last_ns: int, at_least_s: float

@@ -9,6 +9,7 @@ are one code path. Pure; any thread may call.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +49,20 @@ class OffsetDecay:
         u = (now_ns - self.start_ns) / self.duration_ns
         if u >= 1.0:
             return np.zeros_like(self.offset)
-        u = max(u, 0.0)
-        # Hermite basis of degree 5: value and slope at u = 0, everything else zero.
-        value = 1.0 + u**3 * (-10.0 + u * (15.0 - 6.0 * u))
-        slope = u + u**3 * (-6.0 + u * (8.0 - 3.0 * u))
-        return value * self.offset + slope * (self.duration_ns * 1e-9) * self.rate
+        value, slope = _basis(max(u, 0.0))
+        offset: NDArray[np.float64] = (
+            value * self.offset + slope * (self.duration_ns * 1e-9) * self.rate
+        )
+        return offset
+
+    def over(self, moments_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(T, D) The offset at (T,) moments."""
+        u = np.clip((moments_ns - self.start_ns) / self.duration_ns, 0.0, 1.0)
+        value, slope = _basis(u[:, None])
+        offsets: NDArray[np.float64] = (
+            value * self.offset + slope * (self.duration_ns * 1e-9) * self.rate
+        )
+        return offsets
 
     def rate_at(self, now_ns: int) -> NDArray[np.float64]:
         """(D,) How fast the offset changes at a moment [rad/s]; zero once it is gone."""
@@ -63,6 +73,13 @@ class OffsetDecay:
         value = u**2 * (-30.0 + u * (60.0 - 30.0 * u))
         slope = 1.0 + u**2 * (-18.0 + u * (32.0 - 15.0 * u))
         return value / (self.duration_ns * 1e-9) * self.offset + slope * self.rate
+
+
+def _basis(u: Any) -> tuple[Any, Any]:
+    """Hermite's basis of degree 5: value and slope at u = 0, everything else zero."""
+    value = 1.0 + u**3 * (-10.0 + u * (15.0 - 6.0 * u))
+    slope = u + u**3 * (-6.0 + u * (8.0 - 3.0 * u))
+    return value, slope
 
 
 def gentle_duration_s(

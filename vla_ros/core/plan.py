@@ -20,6 +20,9 @@ from vla_ros.core.track import Track
 
 Doubles = NDArray[np.float64]
 
+# A chunk's step may differ by this share from the policy's, as a rounded rate does.
+_STEP_SHARE = 0.01
+
 
 class Plan:
     """The actions of one policy, in time.
@@ -29,7 +32,12 @@ class Plan:
     """
 
     def __init__(
-        self, policy: PolicySpec, switched: NDArray[np.bool_], params: ExecutorParams
+        self,
+        policy: PolicySpec,
+        switched: NDArray[np.bool_],
+        params: ExecutorParams,
+        *,
+        reach: tuple[Doubles, Doubles],
     ) -> None:
         """Nothing is planned.
 
@@ -37,11 +45,14 @@ class Plan:
             policy: The checkpoint.
             switched: (d,) Which of its interfaces are switched.
             params: How chunks are joined.
+            reach: (d,), (d,) Least and greatest actions that are computed with. Those further out
+                are taken for these: the limits clip both, but absurd ones overflow on the way.
 
         Raises:
             ConfigError: The parameters do not fit the policy.
         """
         self._policy = policy
+        self._reach = reach
         self._params = params
         self._queue = ChunkQueue(switched, self.joining(params))
         self._clock: PlanClock | None = None
@@ -116,7 +127,7 @@ class Plan:
         self._check(chunk, now_ns)
         plan_ns = self._at(now_ns)
         velocity = self._queue.velocity(plan_ns) * self.speed + rate
-        used = chunk.moved_to(self._at(chunk.stamp_ns))
+        used = chunk.moved_to(self._at(chunk.stamp_ns), np.clip(chunk.actions, *self._reach))
         self._queue.offer(used, now_ns=plan_ns)
         if self._seam is None:
             self._seam = plan_ns, velocity
@@ -128,6 +139,12 @@ class Plan:
                 "other_interfaces",
                 f"the chunk commands {', '.join(chunk.names)}; policy {self._policy.name} commands"
                 f" {', '.join(self._policy.action_names)}",
+            )
+        if abs(chunk.step_ns - self._policy.step_ns) > _STEP_SHARE * self._policy.step_ns:
+            raise ChunkRefused(
+                "other_step",
+                f"the chunk's step is {chunk.step_ns * 1e-9:g} s; that of policy"
+                f" {self._policy.name} is {self._policy.step_ns * 1e-9:g} s",
             )
         newest, age_s = self.newest, (now_ns - chunk.stamp_ns) * 1e-9
         if age_s < -chunk.step_ns * 1e-9:
