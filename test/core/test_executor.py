@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -439,6 +440,16 @@ def test_a_plan_is_executed_no_faster_than_the_hand_may_move(tmp_path: Path) -> 
     assert bench.status.speed == pytest.approx(0.1)
 
 
+def test_no_seam_makes_the_hand_faster_than_it_may_be(tmp_path: Path) -> None:
+    bench = Bench(body=boxed_robot(tmp_path, max_speed_m_s=0.1), blend_steps=1.0)
+    bench.tick(2)
+    bench.offer(*[0.1] * 20)
+    bench.tick(20)
+    bench.offer(*[-0.6] * 20)
+    path = bench.path(120)
+    assert np.abs(np.diff(path)).max() / 0.02 == pytest.approx(0.1)
+
+
 def test_what_is_planned_can_be_looked_at() -> None:
     bench = Bench()
     bench.tick(2)
@@ -468,12 +479,86 @@ def test_after_a_clock_jumped_back_sync_counts_its_rest_anew() -> None:
     assert bench.moves()
 
 
-def test_a_clock_that_stands_still_holds() -> None:
+def test_a_clock_that_jumped_back_leaves_the_arm_decelerating() -> None:
+    bench = Bench()
+    bench.tick(2)
+    bench.offer(*[0.1 + 0.1 * index for index in range(10)])
+    moving = bench.path(20)
+    bench.now -= SECOND
+    path = np.concatenate([moving, bench.path(10)])
+    assert np.abs(np.diff(path, n=2)).max() <= 20.0 * 0.02**2 + 1e-9
+    assert path[-1] > moving[-1]
+
+
+def test_while_the_clock_stands_still_nothing_changes() -> None:
+    bench, other = Bench(), Bench()
+    for it in (bench, other):
+        it.tick(2)
+        assert isinstance(it.tick(length=0), Hold)
+        it.offer(*[0.1 + 0.05 * index for index in range(10)])
+    for _ in range(30):
+        command = bench.tick()
+        assert bench.tick(length=0) is command
+        assert isinstance(command, Move)
+        assert command.positions == pytest.approx(other.tick().positions)
+
+
+def test_after_a_stall_it_goes_on_from_rest_where_it_was() -> None:
+    bench = Bench()
+    bench.tick(2)
+    bench.offer(*[0.1 + 0.1 * index for index in range(10)])
+    before = bench.path(20)
+    command = bench.tick(length=500 * MS)
+    assert isinstance(command, Hold)
+    assert command.reason == "stalled"
+    assert command.positions == pytest.approx(bench.pose)
+    assert bench.pose[0] == before[-1]
+    after = bench.path(60)
+    assert after[0] - before[-1] <= 20.0 * 0.02**2 + 1e-9
+    assert bench.status.executed_steps == pytest.approx(10.0, abs=0.25)  # nothing of it was lost
+
+
+def test_a_plan_that_a_stall_has_outlived_is_over() -> None:
     bench = Bench()
     bench.tick(2)
     bench.offer(*[0.1] * 10)
-    command = bench.executor.update(bench.now, Measured(HOME, 0.0))
-    assert isinstance(command, Hold)
+    bench.tick()
+    assert isinstance(bench.tick(length=2 * SECOND), Hold)
+    assert bench.reason() == "starved"
+
+
+def test_a_start_after_a_long_silence_begins_where_the_robot_is_now() -> None:
+    bench = Bench()
+    bench.tick(2)
+    bench.offer(*[0.1 + 0.1 * index for index in range(10)])
+    bench.tick(20)
+    bench.executor.stop()  # and no tick in which it could come to rest
+    bench.pose = np.array([-0.4, 0.2, 0.3])
+    bench.executor.start()
+    assert bench.tick(length=SECOND).positions == pytest.approx([-0.4, 0.2, 0.3])
+
+
+def test_a_start_while_it_decelerates_does_not_break_the_acceleration_limit() -> None:
+    bench = Bench()
+    bench.tick(2)
+    bench.offer(*[0.1 + 0.1 * index for index in range(10)])
+    path = bench.path(20)
+    bench.executor.stop()
+    path = np.append(path, bench.path(1))
+    bench.executor.start()
+    path = np.append(path, bench.path(10))
+    assert np.abs(np.diff(path, n=2)).max() <= 20.0 * 0.02**2 + 1e-9
+
+
+def test_what_was_begun_softly_is_not_cut_short_by_the_next_chunk() -> None:
+    bench = Bench(soft_start_s=1.0, aggregate_fn="latest_only")
+    bench.tick(2)
+    bench.offer(*[0.4] * 10)
+    bench.tick(5)
+    bench.offer(*[0.4] * 10)
+    arm = bench.path(60)
+    assert np.diff(arm).max() / 0.02 < 0.7  # of a joint that may move at 2 rad/s
+    assert arm[-1] == pytest.approx(0.4)
 
 
 def test_a_reset_discards_what_is_queued() -> None:
@@ -517,3 +602,12 @@ def test_absurd_actions_are_limited_and_forgotten_with_the_next_chunk(absurd: fl
     bench.offer(*[0.2] * 40)
     bench.tick(190)
     assert bench.pose[0] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_chunk_of_ten_thousand_actions_does_not_keep_the_robot_waiting() -> None:
+    bench = Bench(smoothing_steps=8.0, actions_per_chunk=20)
+    bench.tick(2)
+    begun_s = time.process_time()
+    bench.offer(*[0.1] * 10_000)
+    assert time.process_time() - begun_s < 5.0  # a matrix of all of them takes minutes
+    assert bench.status.remaining_steps == 20.0

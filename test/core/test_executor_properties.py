@@ -30,6 +30,8 @@ REASONS = {value for name, value in vars(hold_reasons).items() if name.isupper()
 # Of a, w and g.
 LOWER, UPPER = np.array([-1.0, -1.0, 0.0]), np.array([1.0, 1.0, 1.0])
 VELOCITY, ACCELERATION = np.array([2.0, 2.0, 50.0]), np.array([20.0, 20.0, 5000.0])
+# A tick that comes later than this after the last one finds the robot at rest.
+LATE_NS = 100 * MS
 
 CHANGES: list[dict[str, object]] = [
     {"scheduling": "async"},
@@ -72,6 +74,8 @@ class World:
         self.actions: dict[float, tuple[int, int]] = {}
         self.executed: list[float] = []
         # The last command and its velocity; None: the next one begins from the measured pose.
+        # Whether nothing was executed since the start.
+        self.anew = True
         self.last: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -145,7 +149,9 @@ class World:
         stopped = self.executor.status(self.now).mode in ("stopped", "idle")
         self.executor.start()
         if stopped:
-            self.last = None
+            self.anew = True
+            if self.last is None or np.all(np.abs(self.last[1]) < 1e-6):
+                self.last = None
 
     def reset(self, value: float) -> None:
         self.executor.reset()
@@ -157,15 +163,23 @@ class World:
         request = self.executor.poll_request(self.now)
         if request is not None:
             self.requests.append(request)
+        if length_ns > LATE_NS:
+            self.stalled()
         self.check(command, length_ns * 1e-9)
         if command.positions is not None:
             self.pose = self.pose + 0.7 * (command.positions - self.pose)
         return command
 
+    def stalled(self) -> None:
+        """The arm has come to rest; after a start somebody may have moved it."""
+        if self.last is not None:
+            self.last = None if self.anew else (self.last[0], np.zeros(3))
+
     def check(self, command: Command, dt_s: float) -> None:
         if isinstance(command, Hold):
             assert command.reason in REASONS
         else:
+            self.anew = False
             self.check_executed()
         if command.positions is not None:
             self.check_limits(command.positions, dt_s)
@@ -175,6 +189,10 @@ class World:
         assert np.all(positions >= LOWER - 1e-9)
         assert np.all(positions <= UPPER + 1e-9)
         position, velocity = self.last or (self.pose, np.zeros(3))
+        if dt_s == 0.0 or dt_s > LATE_NS * 1e-9:
+            assert np.all(positions == position)
+            self.last = position, velocity
+            return
         moved = (positions - position) / dt_s
         assert np.all(np.abs(moved) <= VELOCITY * (1.0 + 1e-6))
         assert np.all(np.abs(moved - velocity) <= ACCELERATION * dt_s * (1.0 + 1e-6))
@@ -196,7 +214,9 @@ EVENTS = (
     "nothing", "answer", "answer", "answer", "answer", "again", "unasked", "unasked", "fail",
     "change", "change", "stop", "start", "start", "start", "reset", "stale",
 )  # fmt: skip
-lengths_ns = st.integers(5 * MS, 60 * MS)
+lengths_ns = st.one_of(
+    st.integers(5 * MS, 60 * MS), st.sampled_from((0, LATE_NS + 1, 10 * LATE_NS))
+)
 script = st.lists(
     st.tuples(st.sampled_from(EVENTS), st.floats(-3.0, 3.0), st.lists(lengths_ns, max_size=4)),
     min_size=10,

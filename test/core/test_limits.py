@@ -10,8 +10,18 @@ from numpy.typing import NDArray
 from test.core.helpers import robot
 from vla_ros.core.limits import CommandLimiter
 
+Doubles = NDArray[np.float64]
+
 DT = 0.02
 VELOCITY, ACCELERATION = 2.0, 20.0
+
+
+class Anywhere:
+    def may_go(self, stop: Doubles, next_stop: Doubles) -> bool:
+        return True
+
+    def speed_share(self, positions: Doubles, velocities: Doubles) -> float:
+        return 1.0
 
 
 def limiter(*position: float) -> CommandLimiter:
@@ -139,14 +149,15 @@ def test_where_the_next_step_is_not_allowed_it_brakes() -> None:
     wall = 0.4
     seen = []
 
-    def allowed(stop: NDArray[np.float64], next_stop: NDArray[np.float64]) -> bool:
-        seen.append((stop[0], next_stop[0]))
-        return bool(next_stop[0] <= wall)
+    class Wall(Anywhere):
+        def may_go(self, stop: Doubles, next_stop: Doubles) -> bool:
+            seen.append((stop[0], next_stop[0]))
+            return bool(next_stop[0] <= wall)
 
     path = [0.0]
     for _ in range(150):
         target = np.array([0.9, 0.0, 0.0])
-        command = it.follow(target, np.zeros(3), dt_s=DT, within=it.within(0.0), allowed=allowed)
+        command = it.follow(target, np.zeros(3), dt_s=DT, within=it.within(0.0), bounds=Wall())
         path.append(float(command[0]))
     assert max(path) <= wall
     assert path[-1] == pytest.approx(wall, abs=0.01)
@@ -154,6 +165,34 @@ def test_where_the_next_step_is_not_allowed_it_brakes() -> None:
     for stop, next_stop in seen:
         assert stop <= wall + 1e-9
         assert next_stop >= stop - 1e-9
+
+
+def test_all_together_are_no_faster_than_the_bounds_let_them_be() -> None:
+    it = limiter()
+    speeds = []
+
+    class Slow(Anywhere):
+        def speed_share(self, positions: Doubles, velocities: Doubles) -> float:
+            return min(1.0, 0.5 / max(float(np.hypot(*velocities[:2])), 1e-9))
+
+    for _ in range(40):
+        target = np.array([0.9, 0.3, 0.0])
+        before = it.position
+        command = it.follow(target, np.zeros(3), dt_s=DT, within=it.within(0.0), bounds=Slow())
+        speeds.append((command - before) / DT)
+    assert max(np.hypot(*speed[:2]) for speed in speeds) == pytest.approx(0.5)
+    assert np.all(np.abs(np.diff(speeds, axis=0)) <= ACCELERATION * DT + 1e-9)
+
+
+def test_a_halted_command_moves_on_from_rest() -> None:
+    it = limiter()
+    for _ in range(5):
+        it.follow(np.full(3, 0.9), np.zeros(3), dt_s=DT, within=it.within(0.0))
+    before = it.position
+    it.halt()
+    command = it.follow(np.full(3, 0.9), np.zeros(3), dt_s=DT, within=it.within(0.0))
+    assert before is not None
+    assert np.all(np.abs(command - before)[:2] <= ACCELERATION * DT * DT + 1e-9)
 
 
 def test_it_must_be_anchored_first() -> None:

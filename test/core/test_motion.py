@@ -15,6 +15,7 @@ from vla_ros.core.executor_params import ExecutorParams
 from vla_ros.core.filter import Filter, FilterSettings, MakeFilter, no_filter
 from vla_ros.core.motion import Motion
 from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.tick import Tick
 
 DT = TICK * 1e-9
 STEP_S = 0.1
@@ -78,7 +79,7 @@ def move(
     measured: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     due, was = np.array([arm, hand]), np.array([before, hand])
-    return it.move(due, was, measured, now_ns=T0 + index * TICK, tick_ns=TICK)
+    return it.move(due, was, measured, Tick(T0 + index * TICK, TICK, "usual"))
 
 
 def test_without_a_pose_there_is_no_command() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from test.core.bench import NAMES, STEP, T0, TICK
-from test.core.helpers import MS, SECOND, policy
+from test.core.helpers import MS, SECOND, policy, robot
 from test.core.refusals import refused
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ChunkRefused, ConfigError
@@ -18,12 +18,13 @@ from vla_ros.core.plan import Plan
 PARAMS = ExecutorParams(aggregate_fn="latest_only", interpolation="linear", smoothing_steps=0.0)
 STILL = np.zeros(2)
 RAMP = tuple(0.1 * index for index in range(10))
-REACH = np.array([-9.0, -9.0]), np.array([9.0, 9.0])
+# Where a and g are among a, w and g.
+COLUMNS = np.array([0, 2])
 
 
 def plan(**params: object) -> Plan:
     given = dataclasses.replace(PARAMS, **params)  # type: ignore[arg-type]
-    it = Plan(policy(), np.array([False, True]), given, reach=REACH)
+    it = Plan(policy(), robot(), COLUMNS, given)
     it.restart_clock(T0)
     return it
 
@@ -44,7 +45,7 @@ def due(it: Plan, now: int) -> float:
 
 
 def test_nothing_is_planned_at_first_nor_without_a_clock() -> None:
-    it = Plan(policy(), np.array([False, True]), PARAMS, reach=REACH)
+    it = Plan(policy(), robot(), COLUMNS, PARAMS)
     assert it.speed == 0.0
     assert it.planned(T0) is None
     assert it.ahead(T0, 1.0) is None

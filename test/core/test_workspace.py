@@ -48,6 +48,7 @@ def read(text: str) -> WorkspaceSpec:
 
 
 WORKSPACE = Workspace(read(TEXT), ARM, NAMES)
+ANY_SPEED = Workspace(read(TEXT.replace("max_speed_m_s: 0.25\n", "")), ARM, NAMES)
 
 
 def test_it_is_read():
@@ -93,12 +94,12 @@ def test_it_tells_how_far_the_link_is_outside(lift: float, turn: float, outside_
 
 
 @given(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0), st.floats(-2.0, 2.0))
-def test_it_tells_how_fast_the_link_moves(turn: float, slide_m_s: float, turn_rad_s: float):
-    speed_m_s = WORKSPACE.speed_m_s(
-        np.array([0.0, 0.5, turn]), np.array([9.0, slide_m_s, turn_rad_s])
-    )
+def test_it_tells_how_fast_the_link_may_move(turn: float, slide_m_s: float, turn_rad_s: float):
+    motion = np.array([0.0, 0.5, turn]), np.array([9.0, slide_m_s, turn_rad_s])
+    speed_m_s = math.hypot(slide_m_s, 0.5 * turn_rad_s)
 
-    assert speed_m_s == pytest.approx(math.hypot(slide_m_s, 0.5 * turn_rad_s))
+    assert WORKSPACE.speed_share(*motion) * speed_m_s == pytest.approx(min(speed_m_s, 0.25))
+    assert ANY_SPEED.speed_share(*motion) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from vla_ros.core.errors import ChunkRefused
 from vla_ros.core.smoothing import smoothed
 from vla_ros.core.track import Interpolation, Track
 
+# So many actions beyond those used are looked at.
+_AHEAD = 32
 # More chunks than can predict one moment, if one came every step.
 _KEPT = 128
 
@@ -91,9 +93,10 @@ class ChunkQueue:
             raise ChunkRefused("late", f"the chunk was over {late_s:.3f} s before it came")
         self._chunks = [kept for kept in self._chunks if kept.end_ns > now_ns][-_KEPT:]
         before = Before(self._plan, self._chunks, now_ns, self.joining.blend_ns)
-        # The whole chunk is smoothed, so that the last action used knows what would come after it.
-        whole = dataclasses.replace(chunk, actions=self._smoothed(chunk.actions))
-        actions = aggregated(self._functions(), before, whole.first(used.horizon))
+        # More than is used is smoothed, so that the last action knows what would come after it.
+        seen = chunk.first(self.joining.actions_per_chunk + _AHEAD)
+        seen = dataclasses.replace(seen, actions=self._smoothed(seen.actions))
+        actions = aggregated(self._functions(), before, seen.first(used.horizon))
         self._chunks.append(used)
         self._plan = Track(
             chunk.stamp_ns, chunk.step_ns, actions, self._switched, self.joining.interpolation

@@ -26,6 +26,7 @@ from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.core.request_scheduler import Failure, RequestScheduler
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.status_report import Situation, StatusReport, Tally
+from vla_ros.core.tick import Tick, TickTimer
 from vla_ros.core.tracking import TrackingWatch
 
 Doubles = NDArray[np.float64]
@@ -58,21 +59,19 @@ class ActionExecutor:
         columns = np.array([names.index(name) for name in policy.action_names])
         self._params = params
         self._max_state_age_s = min(stream.max_age_s for stream in robot.state_streams.values())
-        lower, upper = robot.limit_array("lower")[columns], robot.limit_array("upper")[columns]
-        reach = 2.0 * lower - upper, 2.0 * upper - lower
-        self._plan = Plan(policy, robot.switched[columns], params, reach=reach)
+        self._plan = Plan(policy, robot, columns, params)
         self._motion = Motion(robot, columns, policy.step_ns * 1e-9, make_filter)
         self._pace = Pace()
         self._tracking = TrackingWatch(names)
         self._scheduler = RequestScheduler(params.patience)
         self._asking = Asking(policy, self._plan, self._motion, self._scheduler, params)
         self._motion.configure(params)
-        self._hold: Hold | None = Hold(reasons.STOPPED, None)
+        self._command: Command = Hold(reasons.STOPPED, None)
         self._stop: Failure | None = Failure(reasons.STOPPED, "")
         self._soft_start = True
         self._measured: Doubles | None = None
         self._rest_since_ns: int | None = None
-        self._last_ns: int | None = None
+        self._ticks = TickTimer()
         self._epoch = 0
         self._tally = Tally()
         self._report = StatusReport(
@@ -116,7 +115,8 @@ class ActionExecutor:
             self._pace.start()
             self._tracking.reset()
             self.reset()
-            self._motion.forget()
+            if self._motion.at_rest:
+                self._motion.forget()
 
     def stop(self, reason: str = reasons.STOPPED, detail: str = "") -> None:
         """Decelerate and hold until ``start``; what is queued or in flight will not be executed."""
@@ -175,7 +175,7 @@ class ActionExecutor:
             now_ns,
             epoch=self._epoch,
             rest_since_ns=self._rest_since_ns,
-            moving=self._hold is None,
+            moving=isinstance(self._command, Move),
         )
 
     def update(self, now_ns: int, measured: Measured | None) -> Command:
@@ -186,26 +186,30 @@ class ActionExecutor:
             measured: The last measured pose; None before the first.
         """
         self._tally.ticks += 1
-        last_ns, self._last_ns = self._last_ns, now_ns
+        tick = self._ticks.next(now_ns, period_ns=round(1e9 / self._params.control_rate_hz))
+        if tick.kind == "stalled":
+            self._motion.halt()
+            if self._soft_start:
+                self._motion.forget()
         fresh = measured is not None and measured.age_s <= self._max_state_age_s
         if measured is not None and fresh:
             self._measured = measured.values
             if self._motion.position is None:
                 self._motion.anchor(measured.values)
-        if last_ns is None or now_ns < last_ns:
+        if tick.kind in ("first", "back"):
             self._plan.restart_clock(now_ns)
             self._rest_since_ns = None
-            if last_ns is not None:
-                self.reset()
-                return self._holding(reasons.CLOCK_JUMPED, now_ns, 0, 0.0)
-        tick_ns = 0 if last_ns is None else now_ns - last_ns
-        self._watch(tick_ns * 1e-9)
-        speed = self._speed(tick_ns * 1e-9)
+        if tick.kind == "back":
+            self.reset()
+            return self._holding(reasons.CLOCK_JUMPED, tick, 0.0)
+        self._watch(tick.passed_s)
+        speed = self._speed(tick.passed_s)
         due = self._plan.ahead(now_ns, speed)
-        reason = self._hold_reason(fresh=fresh, due=due is not None, speed=speed)
-        if reason or due is None or tick_ns == 0:
-            return self._holding(reason or reasons.STARTING, now_ns, tick_ns, speed)
-        return self._moving(due, now_ns, tick_ns, speed)
+        reason = self._hold_reason(tick, fresh=fresh, speed=speed) or self._lack(due)
+        if reason or due is None:
+            return self._holding(reason, tick, speed)
+        # Where no time has passed, as on a coarse simulated clock, nothing has changed.
+        return self._moving(due, tick, speed) if tick.passed_ns else self._command
 
     def _watch(self, dt_s: float) -> None:
         """Stop a robot whose arm does not follow."""
@@ -225,26 +229,26 @@ class ActionExecutor:
 
     def _speed(self, dt_s: float) -> float:
         """How fast the plan is executed in this tick, 0 to 1."""
-        params, moving = self._params, self._hold is None
+        params, moving = self._params, isinstance(self._command, Move)
         scale = params.speed_scale
         if moving and self._motion.watches_hand_speed:
             scale = min(scale, self._motion.hand_speed_share(self._plan.velocity()))
         return self._pace.next(dt_s, scale=scale, soft_start_s=params.soft_start_s, moving=moving)
 
-    def _hold_reason(self, *, fresh: bool, due: bool, speed: float) -> str:
-        """Why the robot must not move now; empty if it may."""
+    def _hold_reason(self, tick: Tick, *, fresh: bool, speed: float) -> str:
+        """Why the robot must not move now, whatever is queued; empty if it may."""
         if self._stop is not None:
             return self._stop.reason
         if not fresh:
             return reasons.STALE_STATE
         if self._params.speed_scale == 0.0 and speed == 0.0:
             return reasons.PAUSED
-        if due:
-            return ""
-        return self._lack()
+        return reasons.STALLED if tick.kind == "stalled" and not self._soft_start else ""
 
-    def _lack(self) -> str:
-        """Why there is nothing to execute."""
+    def _lack(self, due: Doubles | None) -> str:
+        """Why there is nothing to execute; empty if something is due."""
+        if due is not None:
+            return ""
         began = self._plan.newest is not None
         synchronous = self._params.scheduling == "sync"
         if began and not synchronous:
@@ -255,32 +259,29 @@ class ActionExecutor:
             return reasons.STARTING
         return reasons.WAITING if synchronous else reasons.STARVED
 
-    def _holding(self, reason: str, now_ns: int, tick_ns: int, speed: float) -> Hold:
-        self._plan.hold(now_ns, speed)
-        self._plan.take_seam()  # the old plan's velocity is not that of a command at rest
-        if self._motion.position is not None and tick_ns > 0:
-            self._motion.hold(tick_ns * 1e-9)
+    def _holding(self, reason: str, tick: Tick, speed: float) -> Hold:
+        self._plan.hold(tick.now_ns, speed)
+        if self._motion.position is not None and tick.passed_ns:
+            self._motion.hold(tick.passed_s)
         if self._rest_since_ns is None and self._motion.at_rest:
-            self._rest_since_ns = now_ns
+            self._rest_since_ns = tick.now_ns
         self._tally.hold_ticks[reason] += 1
-        self._hold = Hold(reason, self._motion.position)
-        return self._hold
+        self._command = hold = Hold(reason, self._motion.position)
+        return hold
 
-    def _moving(self, due: Doubles, now_ns: int, tick_ns: int, speed: float) -> Move:
-        last_ns = now_ns - tick_ns
+    def _moving(self, due: Doubles, tick: Tick, speed: float) -> Move:
         rate = self._plan.take_seam()
-        if self._hold is not None:
-            velocity = self._plan.velocity() * speed
-            before = self._plan.run(now_ns, speed)
+        velocity = self._plan.velocity() * speed
+        before = self._plan.run(tick.now_ns, speed)
+        if isinstance(self._command, Hold):
             at_least_s = self._params.soft_start_s if self._soft_start else 0.0
-            self._motion.recover(before, velocity, last_ns=last_ns, at_least_s=at_least_s)
-        else:
-            before = self._plan.run(now_ns, speed)
-            if rate is not None:
-                self._motion.join(before, rate, last_ns=last_ns, decays=self._plan.decays)
+            self._motion.recover(before, velocity, last_ns=tick.last_ns, at_least_s=at_least_s)
+        elif rate is not None:
+            self._motion.join(before, rate, last_ns=tick.last_ns, decays=self._plan.decays)
         self._soft_start = False
-        self._hold = self._rest_since_ns = None
-        return Move(self._motion.move(due, before, self._measured, now_ns=now_ns, tick_ns=tick_ns))
+        self._rest_since_ns = None
+        self._command = move = Move(self._motion.move(due, before, self._measured, tick))
+        return move
 
     @property
     def blend_s(self) -> float:
@@ -293,5 +294,6 @@ class ActionExecutor:
 
     def status(self, now_ns: int) -> ExecutorStatus:
         """The executor now, to show."""
-        now = Situation(self._stop, self._hold, self._epoch, self._measured)
+        hold = self._command if isinstance(self._command, Hold) else None
+        now = Situation(self._stop, hold, self._epoch, self._measured)
         return self._report.status(now, now_ns)

@@ -15,5 +15,6 @@ SERVER_SILENT = "server_silent"  # a request had no answer within its deadline
 POLICY_ERROR = "policy_error"  # the policy answered with an error
 BAD_CHUNK = "bad_chunk"  # the policy's chunk was dropped
 NOT_FOLLOWING = "not_following"  # the arm did not follow its commands; it stays so until started
+STALLED = "stalled"  # the executor itself did not get to run; the robot has come to rest meanwhile
 CLOCK_JUMPED = "clock_jumped"  # the ROS clock went back
 DEACTIVATED = "deactivated"  # the executor's node is not active

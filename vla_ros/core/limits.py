@@ -8,7 +8,7 @@ lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,26 @@ from vla_ros.core.robot_spec import RobotSpec
 _EPSILON = 1e-9
 
 Range = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class Bounds(Protocol):
+    """What else bounds a command, beside each joint's own limits."""
+
+    def may_go(self, stop: NDArray[np.float64], next_stop: NDArray[np.float64]) -> bool:
+        """Whether to take the next step; else the command brakes.
+
+        Args:
+            stop: (D,) Where the command would come to rest if it braked now.
+            next_stop: (D,) The same after the next step.
+        """
+
+    def speed_share(self, positions: NDArray[np.float64], velocities: NDArray[np.float64]) -> float:
+        """The share of a velocity that is allowed, 0 to 1.
+
+        Args:
+            positions: (D,) The last command.
+            velocities: (D,) How fast it would move.
+        """
 
 
 class CommandLimiter:
@@ -45,6 +65,10 @@ class CommandLimiter:
     def velocity(self) -> NDArray[np.float64]:
         """(D,) How fast the command moves [1/s]."""
         return self._velocity
+
+    def halt(self) -> None:
+        """The robot has come to rest where it was commanded to be last."""
+        self._velocity = np.zeros_like(self._velocity)
 
     def anchor(self, position: NDArray[np.float64]) -> None:
         """Start afresh, at rest, from where the robot is.
@@ -91,7 +115,7 @@ class CommandLimiter:
         dt_s: float,
         within: Range,
         preserve_direction: bool = False,
-        allowed: Callable[[NDArray[np.float64], NDArray[np.float64]], bool] | None = None,
+        bounds: Bounds | None = None,
     ) -> NDArray[np.float64]:
         """The next command on the way to a target that may itself be moving.
 
@@ -104,8 +128,8 @@ class CommandLimiter:
             dt_s: Time since the last command, greater than zero.
             within: (D,), (D,) Targets are clipped to this range.
             preserve_direction: Where one joint is too slow, all others slow down with it.
-            allowed: Told where the command would come to rest if it braked now, and if it took the
-                next step first. Says whether to take it; else the command brakes.
+            bounds: What else bounds the command. It slows down, and comes to rest, no faster than
+                the accelerations let it.
 
         Returns:
             (D,) The command. It is this limiter's position from now on.
@@ -119,9 +143,11 @@ class CommandLimiter:
         if preserve_direction:
             wanted = self._slowed_together(wanted)
         velocity = self._feasible(position, wanted, dt_s)
-        if allowed is not None:
+        if bounds is not None:
+            wanted = velocity * bounds.speed_share(position, velocity)
+            velocity = self._feasible(position, wanted, dt_s)
             here = self._rest(position, self._velocity, dt_s)
-            if not allowed(here, self._rest(position + velocity * dt_s, velocity, dt_s)):
+            if not bounds.may_go(here, self._rest(position + velocity * dt_s, velocity, dt_s)):
                 velocity = self._feasible(position, np.zeros_like(wanted), dt_s)
         command = position + velocity * dt_s
         self._count(np.abs(command - target))

@@ -20,6 +20,7 @@ from vla_ros.core.kinematics import Kinematics
 from vla_ros.core.limits import CommandLimiter
 from vla_ros.core.offset_decay import OffsetDecay, gentle_duration_s
 from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.tick import Tick
 from vla_ros.core.workspace import Workspace
 
 Doubles = NDArray[np.float64]
@@ -95,6 +96,12 @@ class Motion:
         """Forget the last command; ``anchor`` must come before the next one."""
         self.limiter.forget()
 
+    def halt(self) -> None:
+        """The robot has come to rest where it was commanded to be last."""
+        self.limiter.halt()
+        self._hold_target = self._target = None
+        self._settle_filters()
+
     def _settle_filters(self) -> None:
         position = self.limiter.position
         if position is not None:
@@ -147,8 +154,7 @@ class Motion:
             at_least_s: How long this takes at least.
         """
         rate = self.limiter.velocity[self._columns] - velocity
-        everything = np.ones(len(rate), dtype=bool)
-        self._lead_in(before, rate, last_ns=last_ns, at_least_s=at_least_s, joined=everything)
+        self._lead_in(self._last() - before, rate, last_ns=last_ns, at_least_s=at_least_s)
 
     def join(
         self, before: Doubles, rate: Doubles, *, last_ns: int, decays: NDArray[np.bool_]
@@ -161,22 +167,21 @@ class Motion:
             last_ns: When that was, on the ROS clock.
             decays: (d,) Which interfaces are led in; the others jump, as far as limits let them.
         """
-        self._lead_in(before, rate, last_ns=last_ns, at_least_s=0.0, joined=decays)
+        if not decays.any():
+            return
+        offset = np.where(decays, self._last() - before, self._decay.at(last_ns))
+        rate = np.where(decays, rate, self._decay.rate_at(last_ns))
+        self._lead_in(offset, rate, last_ns=last_ns, at_least_s=0.0)
 
-    def _lead_in(
-        self,
-        before: Doubles,
-        rate: Doubles,
-        *,
-        last_ns: int,
-        at_least_s: float,
-        joined: NDArray[np.bool_],
-    ) -> None:
-        """It takes ``blend_steps``, and longer where the joints would have to hurry."""
+    def _last(self) -> Doubles:
+        """(d,) The last command, as it was before the filters."""
         last = self._target if self._filters and self._target is not None else self._commanded()
-        columns = self._columns
-        leads = joined & ~self._switched[columns]
-        offset = np.where(leads, last[columns] - before, 0.0)
+        return last[self._columns]
+
+    def _lead_in(self, offset: Doubles, rate: Doubles, *, last_ns: int, at_least_s: float) -> None:
+        """It takes ``blend_steps``, and longer where the joints would have to hurry."""
+        leads = ~self._switched[self._columns]
+        offset = np.where(leads, offset, 0.0)
         velocity, acceleration = self._share
         needed_s = gentle_duration_s(offset, max_velocity=velocity, max_acceleration=acceleration)
         duration_s = max(self._params.blend_steps * self._step_s, needed_s, at_least_s)
@@ -189,9 +194,7 @@ class Motion:
         due: Doubles,
         before: Doubles,
         measured: Doubles | None,
-        *,
-        now_ns: int,
-        tick_ns: int,
+        tick: Tick,
     ) -> Doubles:
         """(D,) The next command on the way along a plan.
 
@@ -199,12 +202,11 @@ class Motion:
             due: (d,) What is due now.
             before: (d,) What the same plan has for the last tick.
             measured: (D,) The measured pose.
-            now_ns: Now, on the ROS clock.
-            tick_ns: Time since the last tick, greater than zero.
+            tick: Now; some time has passed.
         """
-        dt_s, columns = tick_ns * 1e-9, self._columns
-        due = due + self._decay.at(now_ns)
-        before = before + self._decay.at(now_ns - tick_ns)
+        dt_s, columns = tick.passed_s, self._columns
+        due = due + self._decay.at(tick.now_ns)
+        before = before + self._decay.at(tick.last_ns)
         target = self._commanded().copy()
         velocity = np.zeros_like(target)
         target[columns] = due
@@ -249,7 +251,7 @@ class Motion:
             dt_s=dt_s,
             within=within,
             preserve_direction=self._params.preserve_direction,
-            allowed=None if self._workspace is None else self._workspace.may_go,
+            bounds=self._workspace,
         )
 
     @property
@@ -264,12 +266,11 @@ class Motion:
             velocity: (d,) How fast the plan moves at full speed [1/s].
         """
         position, workspace = self.position, self._workspace
-        if position is None or workspace is None or workspace.max_speed_m_s is None:
+        if position is None or workspace is None:
             return 1.0
         whole = np.zeros_like(position)
         whole[self._columns] = velocity
-        speed_m_s = workspace.speed_m_s(position, whole)
-        return min(1.0, workspace.max_speed_m_s / max(speed_m_s, 1e-9))
+        return workspace.speed_share(position, whole)
 
     def _commanded(self) -> Doubles:
         position = self.limiter.position

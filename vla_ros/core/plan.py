@@ -16,6 +16,7 @@ from vla_ros.core.errors import ChunkRefused
 from vla_ros.core.executor_params import ExecutorParams
 from vla_ros.core.plan_clock import PlanClock
 from vla_ros.core.policy_spec import PolicySpec
+from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.track import Track
 
 Doubles = NDArray[np.float64]
@@ -34,27 +35,28 @@ class Plan:
     def __init__(
         self,
         policy: PolicySpec,
-        switched: NDArray[np.bool_],
+        robot: RobotSpec,
+        columns: NDArray[np.int_],
         params: ExecutorParams,
-        *,
-        reach: tuple[Doubles, Doubles],
     ) -> None:
         """Nothing is planned.
 
         Args:
             policy: The checkpoint.
-            switched: (d,) Which of its interfaces are switched.
+            robot: The body.
+            columns: (d,) Where the policy's interfaces are among the robot's ``command_names``.
             params: How chunks are joined.
-            reach: (d,), (d,) Least and greatest actions that are computed with. Those further out
-                are taken for these: the limits clip both, but absurd ones overflow on the way.
 
         Raises:
             ConfigError: The parameters do not fit the policy.
         """
         self._policy = policy
-        self._reach = reach
+        lower, upper = robot.limit_array("lower")[columns], robot.limit_array("upper")[columns]
+        # Actions further out are taken for these: the limits clip both, but absurd ones overflow on
+        # the way there.
+        self._reach = 2.0 * lower - upper, 2.0 * upper - lower
         self._params = params
-        self._queue = ChunkQueue(switched, self.joining(params))
+        self._queue = ChunkQueue(robot.switched[columns], self.joining(params))
         self._clock: PlanClock | None = None
         self._executed_ns = 0
         # The first chunk since the last tick: when it came, and how fast the plan before it moved.

@@ -105,12 +105,14 @@ class Workspace:
         outside_m = self.outside_m(next_stop)
         return outside_m == 0.0 or outside_m <= self.outside_m(stop)
 
-    def speed_m_s(self, positions: Doubles, velocities: Doubles) -> float:
-        """How fast the link's origin moves.
+    def speed_share(self, positions: Doubles, velocities: Doubles) -> float:
+        """The share of a velocity at which the link's origin moves as fast as it may, 0 to 1.
 
         Args:
             positions: (D,) In the order of the commanded interfaces.
             velocities: (D,) How fast those change.
         """
+        if self.max_speed_m_s is None:
+            return 1.0
         velocity = self._origin.velocity_m_s(positions, velocities)
-        return float(np.sqrt(velocity @ velocity))
+        return min(1.0, self.max_speed_m_s / max(float(np.sqrt(velocity @ velocity)), 1e-9))
