@@ -6,9 +6,11 @@ Arguments: message type (Image or JointState), then pairs of topics ``from:to``.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs import msg as sensor_msgs
 
@@ -23,7 +25,9 @@ def main(kind: str, *pairs: str) -> None:
         node.create_subscription(
             message, origin, publisher.publish, qos_profile_sensor_data, raw=True
         )
-    rclpy.spin(node)
+    # A signal is how it is told to end.
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(node)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import ExecutorState
 
 from test.ros.harness import Domain
-from vla_ros.bringup.deployment import Deployment
+from vla_ros.bringup.deployment import Deployment, Program
 from vla_ros.bringup.processes import ProcessGroup
+from vla_ros.core.config_files import config_file
+from vla_ros.core.robot_spec import load_robot_spec
 from vla_ros.ros.qos import LATCHED
 
 START_S = 40.0
@@ -32,6 +35,37 @@ def processes(deployment: Deployment, domain: Domain, folder: Path) -> ProcessGr
     path = os.pathsep.join([str(_SUPPORT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     environment = {"ROS_DOMAIN_ID": str(domain.id), "PYTHONPATH": path}
     return ProcessGroup(deployment, log_folder=folder, environment=environment)
+
+
+def relayed(made: Deployment, robot_name: str) -> Deployment:
+    """The deployment with its cameras and its joint states each behind a process of their own."""
+    robot = load_robot_spec(config_file("robots", robot_name))
+    cameras = [camera.topic for camera in robot.cameras.values()]
+    joints = [stream.topic for stream in robot.state_streams.values()]
+    renamed = tuple((topic, f"raw/{topic}") for topic in (*cameras, *joints))
+    nodes = tuple(
+        dataclasses.replace(node, remappings=renamed) if node.executable == "simulation" else node
+        for node in made.nodes
+    )
+    relays = [
+        Relay(f"relay_{kind}", ("relay", kind, *(f"raw/{topic}:{topic}" for topic in topics)))
+        for kind, topics in (("Image", cameras), ("JointState", joints))
+    ]
+    return dataclasses.replace(made, nodes=nodes, programs=(*made.programs, *relays))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Relay(Program):
+    """A relay under a name of its own: two of them run."""
+
+    @property
+    def name(self) -> str:
+        """The process's name in logs."""
+        return self.module
+
+    def command(self) -> list[str]:
+        """The command line that runs it."""
+        return Program(self.arguments[0], self.arguments[1:]).command()
 
 
 class ExecutorEye:

@@ -8,7 +8,6 @@ machine: what is tested is that it ends in a hold for the right reason, and that
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +15,9 @@ import numpy as np
 import pytest
 
 from test.ros.harness import Domain
-from test.system.deployments import ExecutorEye, free_port, processes
-from vla_ros.bringup.deployment import Deployment, Program
+from test.system.deployments import ExecutorEye, free_port, processes, relayed
 from vla_ros.bringup.processes import ProcessGroup
 from vla_ros.bringup.so101_async import So101Async, so101_async
-from vla_ros.core.config_files import config_file
-from vla_ros.core.robot_spec import load_robot_spec
 
 CHUNK_S = 32 / 30
 BUSY_S = 8.0
@@ -29,42 +25,10 @@ BUSY_S = 8.0
 pytestmark = pytest.mark.timeout(120)
 
 
-def relayed(chosen: So101Async) -> Deployment:
-    """The deployment with its cameras and its joint states each behind a process of their own."""
-    robot = load_robot_spec(config_file("robots", chosen.robot))
-    cameras = [camera.topic for camera in robot.cameras.values()]
-    joints = [stream.topic for stream in robot.state_streams.values()]
-    renamed = tuple((topic, f"raw/{topic}") for topic in (*cameras, *joints))
-    made = so101_async(chosen)
-    nodes = tuple(
-        dataclasses.replace(node, remappings=renamed) if node.executable == "simulation" else node
-        for node in made.nodes
-    )
-    relays = [
-        Relay(f"relay_{kind}", ("relay", kind, *(f"raw/{topic}:{topic}" for topic in topics)))
-        for kind, topics in (("Image", cameras), ("JointState", joints))
-    ]
-    return dataclasses.replace(made, nodes=nodes, programs=(*made.programs, *relays))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Relay(Program):
-    """A relay under a name of its own: two of them run."""
-
-    @property
-    def name(self) -> str:
-        """The process's name in logs."""
-        return self.module
-
-    def command(self) -> list[str]:
-        """The command line that runs it."""
-        return Program(self.arguments[0], self.arguments[1:]).command()
-
-
 @pytest.fixture
 def running(domain: Domain, tmp_path: Path) -> Iterator[ProcessGroup]:
     chosen = So101Async(server_port=free_port(), instruction="put the red cube on the plate")
-    with processes(relayed(chosen), domain, tmp_path) as group:
+    with processes(relayed(so101_async(chosen), chosen.robot), domain, tmp_path) as group:
         yield group
 
 

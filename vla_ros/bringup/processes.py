@@ -93,15 +93,18 @@ class ProcessGroup:
             )
         self._running[what.name] = _Running(what, process, log)
 
-    def check(self) -> None:
+    def check(self, *, but: str = "") -> None:
         """Make sure that everything runs.
+
+        Args:
+            but: A process that may have ended.
 
         Raises:
             ProcessDied: Something ended; the text has its last words.
         """
         for name, running in self._running.items():
             code = running.process.poll()
-            if code is not None:
+            if code is not None and name != but:
                 words = "\n".join(f"    {line}" for line in self.last_words(name))
                 raise ProcessDied(f"{name} ended with code {code}; its log {running.log}:\n{words}")
 
@@ -129,7 +132,7 @@ class ProcessGroup:
             try:
                 return awaited.process.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
-                self.check()
+                self.check(but=name)
         raise ProcessDied(f"{name} did not end within {timeout_s:g} s")
 
     def kill(self, name: str) -> None:
