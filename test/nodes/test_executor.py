@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,19 +293,24 @@ def test_a_bad_start_says_why(domain: Domain, files, capfd, parameters, text):
     assert text in capfd.readouterr().err
 
 
-def test_as_a_process_it_ends_on_sigterm_with_a_hold(domain: Domain, files, ring: Ring):
+def test_as_a_process_it_keeps_off_shared_memory_and_ends_on_sigterm_with_a_hold(
+    domain: Domain, files, ring: Ring
+):
     words = [sys.executable, "-m", "vla_ros.nodes.executor", "--ros-args"]
     words += [word for name, path in files.items() for word in ("-p", f"{name}:={path}")]
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain.id)}
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
         ring.until("move")
         domain.spin_until(lambda: len(ring.arm) > 5, "commands")
+        memory = Path(f"/proc/{process.pid}/maps").read_text("utf-8")
         process.send_signal(signal.SIGTERM)
         domain.spin_until(lambda: process.poll() is not None, "the end", timeout_s=3.0)
         said = process.stderr.read() if process.stderr else ""
 
     assert process.returncode == 0, said
     assert "ticks at 50 Hz, SCHED_FIFO 50" in said or "is not permitted" in said
+    # Else every process that joins could keep it from publishing.
+    assert "/dev/shm/fast" not in memory
     domain.spin_for(0.1)
     np.testing.assert_allclose(ring.arm[-1], ring.arm[-2], atol=1e-6)
 

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vla_ros.core.config_files import config_file
+from vla_ros.ros.transport import PROFILE_VARIABLES
 
 ParameterValue = bool | int | float | str | list[str]
-
-# Where Fast DDS looks for a profile: the first name up to Jazzy, the second since Kilted.
-_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def transport() -> dict[str, str]:
@@ -28,10 +26,10 @@ def transport() -> dict[str, str]:
     Raises:
         ConfigError: The profile is not installed.
     """
-    if any(name in os.environ for name in _PROFILE_VARIABLES):
+    if any(name in os.environ for name in PROFILE_VARIABLES):
         return {}
     profile = str(config_file("dds", "fast_dds", suffix=".xml"))
-    return dict.fromkeys(_PROFILE_VARIABLES, profile)
+    return dict.fromkeys(PROFILE_VARIABLES, profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.process import run
 from vla_ros.ros.qos import EVENT, NEWEST, SENSOR
 from vla_ros.ros.ring_messages import chunk_from_message, request_to_message
+from vla_ros.ros.transport import keep_off_shared_memory
 
 _LOG_EVERY_S = 5.0
 _SUMMARY_EVERY_S = 2.0
@@ -224,6 +225,7 @@ class Executor(LifecycleBase):
 def main() -> int:
     """Run the node."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    keep_off_shared_memory()
     return run(Executor)
 
 
