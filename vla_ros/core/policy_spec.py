@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import ConfigError
+from vla_ros.core.lerobot_spec import LeRobotSpec, read_lerobot
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.section import Section, repeated
 from vla_ros.core.yaml_file import load
@@ -63,6 +64,7 @@ class PolicySpec:
         video: The policy's video key to the camera's name.
         state: The policy's state key to interfaces and units.
         action: The policy's action key to interfaces and units.
+        lerobot: What LeRobot has to be told; None: the policy is none of LeRobot's.
     """
 
     name: str
@@ -74,6 +76,7 @@ class PolicySpec:
     video: Mapping[str, str]
     state: Mapping[str, KeyMap]
     action: Mapping[str, KeyMap]
+    lerobot: LeRobotSpec | None = None
 
     @property
     def step_ns(self) -> int:
@@ -139,12 +142,24 @@ def policy_spec_from(root: Section) -> PolicySpec:
         video=root.entries("video", lambda section: section.text("camera")),
         state=root.entries("state", _key_map),
         action=root.entries("action", _key_map),
+        lerobot=root.entry("lerobot", read_lerobot) if root.has("lerobot") else None,
     )
     root.finish()
     if not spec.action:
         raise root.error("must hold at least one entry, found none", "action")
     for name in repeated(spec.action_names):
         raise root.error(f"{name} stands in more than one entry; one is allowed", "action")
+    if spec.lerobot is not None:
+        for key, names, values in (
+            ("state", spec.lerobot.state, spec.state_names),
+            ("action", spec.lerobot.action, spec.action_names),
+        ):
+            if len(names) != len(values):
+                raise root.error(
+                    f"names {len(names)} values of the {key}, which has {len(values)}:"
+                    f" {', '.join(values)}",
+                    f"lerobot.{key}",
+                )
     return spec
 
 
