@@ -10,6 +10,7 @@ from test.core.helpers import ROBOT, cameraless_robot, robot
 from test.core.refusals import changed, refused
 from vla_ros.core.camera_spec import CameraSpec
 from vla_ros.core.errors import ConfigError
+from vla_ros.core.joint_map import same
 from vla_ros.core.robot_spec import (
     CommandGroup,
     InterfaceLimits,
@@ -27,11 +28,12 @@ def test_a_robot_is_read():
     assert spec.limits["a/position"] == InterfaceLimits(-1.0, 1.0, 2.0, 20.0, "continuous")
     assert list(spec.cameras) == ["left", "right"]
     assert spec.cameras["left"] == CameraSpec("left/image_raw", "raw", 4, 6, 0.2, geometry=None)
+    arm = ("w/position", "a/position")
     assert spec.state_streams["joints"] == StateStream(
-        "joint_states", "joint_state", ("w/position", "a/position"), 0.1
+        "joint_states", "joint_state", arm, 0.1, same(arm)
     )
     assert spec.command_groups["hand"] == CommandGroup(
-        "hand/trajectory", "joint_trajectory", ("g/position",)
+        "hand/trajectory", "joint_trajectory", ("g/position",), same(("g/position",))
     )
 
 

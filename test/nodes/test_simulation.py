@@ -13,6 +13,7 @@ from vla_ros_msgs.srv import ResetWorld
 
 from test.ros.harness import Domain
 from vla_ros.core.config_files import config_file
+from vla_ros.core.joint_map import same
 from vla_ros.core.robot_spec import load_robot_spec
 from vla_ros.nodes.simulation import Simulation
 from vla_ros.ros.commands import joint_trajectory
@@ -130,7 +131,7 @@ def test_a_trajectory_moves_the_arm_in_its_time(scene: Scene):
     goal = begin - 0.3
     order = GROUP.interfaces[::-1]
 
-    scene.trajectories.publish(joint_trajectory(order, goal[::-1], 1_000_000_000))
+    scene.trajectories.publish(joint_trajectory(same(order).joints, goal[::-1], 1_000_000_000))
     scene.domain.spin_for(0.5)
     halfway = scene.pose()
     scene.reached(goal)

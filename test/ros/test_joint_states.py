@@ -8,11 +8,13 @@ from sensor_msgs.msg import JointState
 
 from test.core.helpers import robot
 from vla_ros.core.errors import ObservationError
+from vla_ros.core.joint_map import JointMap, same
 from vla_ros.core.robot_spec import StateStream
 from vla_ros.ros.joint_states import JointStateReader, MeasuredPose, joint_state_message
 
 NAN = float("nan")
-STREAM = StateStream("s", "joint_state", ("b/position", "a/position", "b/velocity"), 0.1)
+NAMES = ("b/position", "a/position", "b/velocity")
+STREAM = StateStream("s", "joint_state", NAMES, 0.1, same(NAMES))
 
 
 def message(**fields) -> JointState:
@@ -60,8 +62,17 @@ def test_values_of_joints_that_nobody_asked_for_may_be_nan():
     np.testing.assert_array_equal(reader.values(found), [2.0, 1.0, 0.0])
 
 
+def test_a_robot_may_name_and_count_in_its_own_way():
+    own = JointMap(("2", "1", "2"), (-1.0, 2.0, -1.0), (0.5, 0.0, 0.0))
+    reader = JointStateReader("joints", StateStream("s", "joint_state", NAMES, 0.1, own))
+
+    found = message(name=["1", "2"], position=[3.0, 0.1], velocity=[0.0, 4.0])
+    np.testing.assert_allclose(reader.values(found), [0.4, 1.5, -4.0])
+
+
 def test_a_published_message_can_be_read():
-    stream = StateStream("s", "joint_state", ("b/position", "a/position"), 0.1)
+    names = ("b/position", "a/position")
+    stream = StateStream("s", "joint_state", names, 0.1, same(names))
 
     published = joint_state_message(stream.interfaces, np.array([1.0, 2.0]), Time(sec=3))
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.camera_spec import CameraSpec, read_camera
+from vla_ros.core.joint_map import JointMap, read_joint_map
 from vla_ros.core.section import Section, repeated
 from vla_ros.core.workspace import WorkspaceSpec, read_workspace
 from vla_ros.core.yaml_file import load
@@ -58,12 +59,14 @@ class StateStream:
         type: The message: ``joint_state`` is sensor_msgs/JointState.
         interfaces: (D,) What is taken from it, in this order.
         max_age_s: An older sample is stale.
+        map: How the messages name and count them.
     """
 
     topic: str
     type: StateType
     interfaces: tuple[str, ...]
     max_age_s: float
+    map: JointMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,13 @@ class CommandGroup:
         type: ``position_array`` is std_msgs/Float64MultiArray as ForwardCommandController takes
             it, ``joint_trajectory`` is trajectory_msgs/JointTrajectory with one point.
         interfaces: (D,) In the controller's order.
+        map: How the controller names and counts them.
     """
 
     topic: str
     type: CommandType
     interfaces: tuple[str, ...]
+    map: JointMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +188,23 @@ def _limits(section: Section) -> InterfaceLimits:
 
 
 def _state(section: Section) -> StateStream:
+    interfaces = _interfaces(section, STATE_QUANTITIES)
     return StateStream(
         topic=section.text("topic"),
         type=section.choice("type", "joint_state"),
-        interfaces=_interfaces(section, STATE_QUANTITIES),
+        interfaces=interfaces,
         max_age_s=section.number("max_age_s", above=0.0),
+        map=read_joint_map(section, interfaces),
     )
 
 
 def _group(section: Section) -> CommandGroup:
+    interfaces = _interfaces(section, COMMAND_QUANTITIES)
     return CommandGroup(
         topic=section.text("topic"),
         type=section.choice("type", "position_array", "joint_trajectory"),
-        interfaces=_interfaces(section, COMMAND_QUANTITIES),
+        interfaces=interfaces,
+        map=read_joint_map(section, interfaces),
     )
 
 

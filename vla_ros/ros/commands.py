@@ -28,20 +28,19 @@ def position_array(values: NDArray[np.float64]) -> Float64MultiArray:
 
 
 def joint_trajectory(
-    interfaces: tuple[str, ...], values: NDArray[np.float64], duration_ns: int
+    joints: tuple[str, ...], values: NDArray[np.float64], duration_ns: int
 ) -> JointTrajectory:
     """One point that JointTrajectoryController shall reach.
 
     Args:
-        interfaces: (D,) Names such as ``elbow/position``.
+        joints: (D,) Names.
         values: (D,) In the same order.
         duration_ns: How long it shall take. The stamp is zero, which says: from now on.
     """
     point = JointTrajectoryPoint(
         positions=doubles(values), time_from_start=duration_from_ns(duration_ns)
     )
-    joints = [interface.rpartition("/")[0] for interface in interfaces]
-    return JointTrajectory(joint_names=joints, points=[point])
+    return JointTrajectory(joint_names=list(joints), points=[point])
 
 
 class CommandPublishers:
@@ -71,11 +70,11 @@ class CommandPublishers:
             tick_ns: Time until the next one.
         """
         for publisher, group, places in self._groups:
-            values = positions[places]
+            values = group.map.to_robot(positions[places])
             if group.type == "position_array":
                 publisher.publish(position_array(values))
             else:
-                publisher.publish(joint_trajectory(group.interfaces, values, tick_ns))
+                publisher.publish(joint_trajectory(group.map.joints, values, tick_ns))
 
 
 def command_type(group: CommandGroup) -> type:

@@ -49,6 +49,7 @@ class JointStateReader:
         """
         self._name = name
         self._interfaces = stream.interfaces
+        self._map = stream.map
         self._joints: Sequence[str] = ()
         self._picks: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
 
@@ -72,7 +73,7 @@ class JointStateReader:
         if not np.isfinite(values).all():
             place = int(np.flatnonzero(~np.isfinite(values))[0])
             raise self._error(f"says {self._interfaces[place]} is {values[place]}")
-        return values
+        return self._map.from_robot(values)
 
     def _pick(self, joints: Sequence[str]) -> dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Quantity to where its values go, and where in the message they come from."""
@@ -80,8 +81,10 @@ class JointStateReader:
         if len(columns) != len(joints):
             raise self._error("names a joint twice")
         pairs: dict[str, list[tuple[int, int]]] = {}
-        for place, interface in enumerate(self._interfaces):
-            joint, _, quantity = interface.rpartition("/")
+        for place, (interface, joint) in enumerate(
+            zip(self._interfaces, self._map.joints, strict=True)
+        ):
+            quantity = interface.rpartition("/")[2]
             if joint not in columns:
                 raise self._error(f"lacks joint {joint!r}; it has {', '.join(joints) or 'none'}")
             pairs.setdefault(quantity, []).append((place, columns[joint]))
