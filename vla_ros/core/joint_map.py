@@ -29,11 +29,13 @@ class JointMap:
 
     def to_robot(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(D,) Values as the robot counts them."""
-        return np.array(self.scale) * values + np.array(self.offset)
+        robots: NDArray[np.float64] = np.array(self.scale) * values + np.array(self.offset)
+        return robots
 
     def from_robot(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(D,) The robot's values as we count them."""
-        return (values - np.array(self.offset)) / np.array(self.scale)
+        ours: NDArray[np.float64] = (values - np.array(self.offset)) / np.array(self.scale)
+        return ours
 
 
 def same(interfaces: tuple[str, ...]) -> JointMap:

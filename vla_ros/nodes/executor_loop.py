@@ -199,8 +199,9 @@ class ControlLoop:
 
     def _tick(self, late_ns: int) -> None:
         measured = self._pose.read(time.monotonic_ns())
-        now_ns = self._now_ns()
         with self._lock:
+            # Read only now: a chunk may just be joined, and the command is sent when that is done.
+            now_ns = self._now_ns()
             command = self._core.update(now_ns, measured)
             request = self._core.poll_request(now_ns)
             joined, self._joined = self._joined, None
