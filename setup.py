@@ -37,19 +37,30 @@ setup(
     python_requires=">=3.10",
     install_requires=["setuptools"],
     # What rosdep has no key for.
-    extras_require={"sim": ["mujoco"], "demo": ["av", "matplotlib"], "filters": ["ruckig"]},
+    extras_require={
+        "sim": ["mujoco"],
+        "demo": ["av", "matplotlib"],
+        "filters": ["ruckig"],
+        "so101": ["rustypot"],
+        # Beside it come torch, draccus and safetensors, which are named because they are imported.
+        "lerobot": ["lerobot>=0.4.4", "draccus", "safetensors", "torch"],
+    },
     zip_safe=True,
     entry_points={
         "console_scripts": [
             "aggregator = vla_ros.nodes.aggregator:main",
+            "calibrate_so101 = vla_ros.drivers.calibrate_so101:main",
             "demo = vla_ros.bringup.demo:main",
             "episode_runner = vla_ros.nodes.episode_runner:main",
             "executor = vla_ros.nodes.executor:main",
             "inference = vla_ros.nodes.inference:main",
             "policy_server = vla_ros.serving.policy_server:main",
+            "queue_view = vla_ros.nodes.queue_view:main",
             "recording_source = vla_ros.nodes.recording_source:main",
             "rollout = vla_ros.sim.rollout:main",
             "simulation = vla_ros.nodes.simulation:main",
+            "so101_driver = vla_ros.nodes.so101_driver:main",
+            "usb_camera = vla_ros.nodes.usb_camera:main",
         ]
     },
 )

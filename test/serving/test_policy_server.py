@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import random
 import signal
 import time
 from collections.abc import Iterator
@@ -15,14 +14,19 @@ import zmq
 
 from test.support.golden_server import GoldenServer, golden
 from test.support.gr00t_samples import POLICY, ROBOT, moves, observation, policy, robot
+from test.support.lerobot_client import Client, setup
+from test.support.lerobot_peers import LEROBOT_POLICY
 from test.support.programs import PATIENCE_S, policy_server, program
 from test.support.zmq_peers import serving
 from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
 from vla_ros.backends.hold import HoldConfig
+from vla_ros.backends.lerobot_grpc import Backend as LeRobotBackend
+from vla_ros.backends.lerobot_grpc import LeRobotConfig
 from vla_ros.backends.replay import ReplayConfig
 from vla_ros.core.errors import ConfigError, RemotePolicyError
-from vla_ros.serving.policy_server import delays, is_loopback, main, parse_options, parser
+from vla_ros.serving.policy_server import is_loopback, main, parse_options, parser
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.lerobot.methods import GET_ACTIONS
 
 B = Gr00tWire.B
 ENDED_WITHIN_S = 5.0
@@ -107,6 +111,73 @@ def test_answers_may_be_delayed(facts: list[str]):
         ours.close()
 
 
+@pytest.fixture
+def lerobot_facts(facts: list[str]) -> list[str]:
+    """The same for LeRobot's clients."""
+    Path(facts[3]).write_text(LEROBOT_POLICY)
+    return [*facts, "--protocol", "lerobot"]
+
+
+def lerobot_backend(port: int) -> LeRobotBackend:
+    given = LeRobotConfig(port=port, timeout_s=10.0)
+    return LeRobotBackend(given, robot=robot(), policy=policy(LEROBOT_POLICY))
+
+
+def test_lerobots_clients_are_served_until_the_signal(lerobot_facts: list[str]):
+    for number in (signal.SIGTERM, signal.SIGINT) * 3:
+        with policy_server(*lerobot_facts) as (server, port):
+            ours = lerobot_backend(port)
+            ours.connect()
+            chunk = ours.infer(observation())
+            ours.reset()
+            server.process.send_signal(number)
+            started_s = time.monotonic()
+            assert server.process.wait(PATIENCE_S) == 0
+            assert time.monotonic() - started_s < ENDED_WITHIN_S
+            ours.close()
+        np.testing.assert_allclose(chunk.actions, np.tile(observation().state, (16, 1)))
+        assert "Traceback" not in server.written
+
+
+def test_lerobots_clients_that_wait_do_not_hold_up_the_end(lerobot_facts: list[str]):
+    with policy_server(*lerobot_facts) as (server, port):
+        clients = [Client(f"127.0.0.1:{port}") for _ in range(3)]
+        for client in clients:
+            client.ready()
+        waiting = [client.begin(GET_ACTIONS, b"") for client in clients]
+        server.process.terminate()
+        started_s = time.monotonic()
+        assert server.process.wait(PATIENCE_S) == 0
+        assert time.monotonic() - started_s < ENDED_WITHIN_S
+        for client, call in zip(clients, waiting, strict=True):
+            call.exception(PATIENCE_S)
+            client.close()
+        assert "Traceback" not in server.written
+
+
+def test_answers_to_lerobots_clients_may_be_delayed(lerobot_facts: list[str]):
+    with policy_server(*lerobot_facts, "--latency-ms", "300") as (_, port):
+        ours = lerobot_backend(port)
+        ours.connect()
+        started_s = time.monotonic()
+        ours.infer(observation())
+        assert time.monotonic() - started_s >= 0.3
+        ours.close()
+
+
+def test_lerobots_clients_ask_for_what_is_allowed(lerobot_facts: list[str]):
+    allowed = ("--allow-checkpoint", "someone/else", "--allow-checkpoint", "other")
+    with policy_server(*lerobot_facts, *allowed) as (server, port):
+        client = Client(f"127.0.0.1:{port}")
+        client.set_up(setup(checkpoint="someone/else"))
+        ours = lerobot_backend(port)
+        with pytest.raises(RemotePolicyError, match=r"PERMISSION_DENIED: .*other, someone/else"):
+            ours.connect()
+        assert "is not served here" in server.written
+        for done in (client, ours):
+            done.close()
+
+
 def test_another_server_may_be_served(facts: list[str]):
     with serving(GoldenServer(Gr00tWire.A5)) as other:
         options = ("--backend", "gr00t_zmq", "--backend-option", f"port={other.port}")
@@ -138,6 +209,16 @@ def test_who_lets_everybody_in_is_warned(facts: list[str], host: str, warned: bo
         assert "anybody who reaches" not in server.written
 
 
+def test_who_lets_every_client_of_lerobots_in_is_warned(lerobot_facts: list[str]):
+    for host, warned in (("127.0.0.1", False), ("0.0.0.0", True)):
+        with policy_server(*lerobot_facts, "--host", host) as (server, _):
+            assert ("anybody who reaches" in server.written) is warned
+    options = ["-m", "vla_ros.serving.policy_server", *lerobot_facts, "--port", "0"]
+    with program(options, VLA_ROS_API_TOKEN="x") as server:
+        server.wait_for("clients of --protocol lerobot cannot say it")
+        assert server.process.wait(PATIENCE_S) == 2
+
+
 def test_a_policy_that_cannot_be_reached_is_told(facts: list[str]):
     options = ["--port", "0", "--backend", "gr00t_zmq", "--backend-option", "port=1"]
     with program(["-m", "vla_ros.serving.policy_server", *facts, *options]) as server:
@@ -154,6 +235,8 @@ def test_a_policy_that_cannot_be_reached_is_told(facts: list[str]):
         (["--policy", "no_such"], "policies: 'no_such' is not known"),
         (["--robot", "no_such"], "robots: 'no_such' is not known"),
         (["--host", "no host"], "cannot listen at tcp://no host:"),
+        (["--protocol", "lerobot"], "LeRobot's clients need the section lerobot"),
+        (["--allow-checkpoint", "x"], "--allow-checkpoint goes with --protocol lerobot"),
     ],
 )
 def test_what_is_told_wrong_is_named(
@@ -173,6 +256,7 @@ def test_what_is_told_wrong_is_named(
         (["--max-message-mib", "0"], "must be float of 0.001 to 1024, found"),
         (["--modality-wire", "T"], "invalid choice: 'T'"),
         (["--backend", "base"], "invalid choice: 'base'"),
+        (["--protocol", "grpc"], "invalid choice: 'grpc'"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(
@@ -204,16 +288,6 @@ def test_options_are_read_as_their_parameter_wants():
 def test_options_that_cannot_be_read_are_named(given: list[str], text: str):
     with pytest.raises(ConfigError, match=text):
         parse_options(Gr00tConfig, given)
-
-
-def test_delays_vary_around_the_mean_and_are_never_negative():
-    draw = delays(0.1, 0.02, random.Random(3))
-    drawn = [draw() for _ in range(1000)]
-    assert 0.08 <= min(drawn) < 0.081
-    assert 0.119 < max(drawn) <= 0.12
-    assert delays(0.1, 0.0, random.Random(3))() == 0.1
-    late = delays(0.0, 0.01, random.Random(3))
-    assert min(late() for _ in range(100)) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.serving.gr00t_service import Gr00tService
-from vla_ros.serving.zmq_front import MAX_WAITING, ZmqFront
+from vla_ros.serving.policy_worker import MAX_WAITING
+from vla_ros.serving.zmq_front import ZmqFront
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
 B = Gr00tWire.B

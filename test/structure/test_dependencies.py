@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Modules whose rosdep key is not their name.
 ROSDEP_KEYS = {
     "cv2": "python3-opencv",
+    "grpc": "python3-grpcio",
     "matplotlib": "python3-matplotlib",
     "msgpack": "python3-msgpack",
     "numpy": "python3-numpy",

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("backends", "bringup", "core", "filters", "nodes", "ros", "serving", "sim", "wire")
+PACKAGES = (
+    "backends", "bringup", "core", "drivers", "filters", "nodes", "ros", "serving", "sim", "wire",
+)  # fmt: skip
 
 
 def broken_contracts(root: Path) -> str:
@@ -48,6 +50,7 @@ def test_an_empty_house_stands(house: Path):
         ("bringup", "launch_ros"),
         ("core", "cv2"),
         ("core", "vla_ros.wire"),
+        ("drivers", "rclpy"),
         ("filters", "vla_ros.wire"),
         ("nodes", "vla_ros.bringup"),
         ("serving", "vla_ros.sim"),

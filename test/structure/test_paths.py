@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 # Made by tools and ignored by git.
 IGNORED = {
-    ".git", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ros",
-    ".ruff_cache", ".venv", "__pycache__", "build", "htmlcov", "install", "log", "out",
+    ".git", ".hypothesis", ".import_linter_cache", ".mypy_cache", ".peers", ".pytest_cache",
+    ".ros", ".ruff_cache", ".venv", "__pycache__", "build", "htmlcov", "install", "log", "out",
     "vla_ros.egg-info",
 }  # fmt: skip
 

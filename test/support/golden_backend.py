@@ -20,7 +20,7 @@ class GoldenBackend(PolicyBackend):
     Config = HoldConfig
 
     def __init__(self, **facts: Any) -> None:
-        super().__init__(HoldConfig(), robot=robot(), policy=policy(), **facts)
+        super().__init__(HoldConfig(), **{"robot": robot(), "policy": policy(), **facts})
         self.seen: list[Observation] = []
         self.prefixes: list[Prefix | None] = []
         self.resets = 0

@@ -19,13 +19,13 @@ PATIENCE_S = 20.0
 class Program:
     """A process, and all that it has written to stderr and stdout."""
 
-    def __init__(self, arguments: list[str], **environment: str) -> None:
+    def __init__(self, arguments: list[str], *, folder: Path = ROOT, **environment: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-u", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=ROOT,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": _python_path(), **environment},
         )
         self._written = ""
@@ -68,9 +68,9 @@ class Program:
 
 
 @contextmanager
-def program(arguments: list[str], **environment: str) -> Iterator[Program]:
+def program(arguments: list[str], *, folder: Path = ROOT, **environment: str) -> Iterator[Program]:
     """A program that runs inside the block, and not after."""
-    started = Program(arguments, **environment)
+    started = Program(arguments, folder=folder, **environment)
     try:
         yield started
     finally:
@@ -84,7 +84,7 @@ def policy_server(
     """A policy server that is ready, and its port."""
     command = ["-m", "vla_ros.serving.policy_server", "--port", str(port), *arguments]
     with program(command, **environment) as started:
-        found = started.wait_for(r"listening at tcp://[^ ]+:(\d+)")
+        found = started.wait_for(r"listening at [^ ]+:(\d+)")
         started.wait_for(r"ready: ")
         yield started, int(found[1])
 

@@ -23,11 +23,11 @@ from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
 from vla_ros.core.policy_io import PolicyInput, actions_from, policy_input
 from vla_ros.wire.gr00t.action import decode_action
-from vla_ros.wire.gr00t.codec import DEFAULT_MAX_BYTES
 from vla_ros.wire.gr00t.modality import check_modality
 from vla_ros.wire.gr00t.observation import encode_observation
 from vla_ros.wire.gr00t.options import encode_options
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 
 # What a server with the simulation wrapper says of a nested observation.
 _WANTS_FLAT = re.compile(r"key '(video|state)\..+' must be in observation")

@@ -22,12 +22,12 @@ from vla_ros.core.policy_io import actions_by_key, observation_from
 from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.wire.gr00t import message
 from vla_ros.wire.gr00t.action import encode_action
-from vla_ros.wire.gr00t.codec import DEFAULT_MAX_BYTES
 from vla_ros.wire.gr00t.message import Request, decode_request, encode_error, encode_reply
 from vla_ros.wire.gr00t.modality import encode_modality, modality_of
 from vla_ros.wire.gr00t.observation import decode_observation
 from vla_ros.wire.gr00t.options import Options, decode_options
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.shown import shown
 
 _LOG = logging.getLogger(__name__)

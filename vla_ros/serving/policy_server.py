@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``policy_server``: serves a policy to robots over GR00T's ZeroMQ wire.
+"""The program ``policy_server``: serves a policy to robots over GR00T's or LeRobot's wire.
 
 It listens on the loopback interface unless told otherwise. SIGTERM and SIGINT end it within a
 second, with exit status 0; 1 means that the policy failed, 2 that it was told something wrong.
@@ -12,7 +12,6 @@ import ipaddress
 import logging
 import math
 import os
-import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -27,21 +26,20 @@ from vla_ros.core.errors import ConfigError, VlaRosError
 from vla_ros.core.params import build, describe
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.robot_spec import load_robot_spec
-from vla_ros.serving.gr00t_service import Gr00tService
-from vla_ros.serving.zmq_front import ZmqFront
-from vla_ros.wire.gr00t.codec import DEFAULT_MAX_BYTES
+from vla_ros.serving.fronts import BOTH, GR00T, LEROBOT, MEBIBYTE, PORTS, make_front
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 
 _LOG = logging.getLogger("policy_server")
-_MEBIBYTE = 1024 * 1024
-_BOTH = "A6+B"
 _MAX_MS = 600_000.0
 
 
 def parser() -> argparse.ArgumentParser:
     """What the program may be told."""
     made = argparse.ArgumentParser(
-        prog="policy_server", description="Serves a policy to robots over GR00T's ZeroMQ wire."
+        prog="policy_server",
+        description="Serves a policy to robots: over GR00T's ZeroMQ wire, or over the gRPC wire of"
+        " LeRobot's asynchronous inference.",
     )
     made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
     made.add_argument(
@@ -59,30 +57,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a parameter of the backend; may be given again",
     )
-    made.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    made.add_argument(
-        "--port",
-        type=_within(int, 0, 65535),
-        default=5555,
-        help="port; 0: a free one (%(default)s)",
-    )
-    made.add_argument(
-        "--api-token",
-        default=os.environ.get("VLA_ROS_API_TOKEN") or None,
-        help="what clients must say to be let in; default: $VLA_ROS_API_TOKEN, else nothing",
-    )
-    made.add_argument(
-        "--modality-wire",
-        choices=(_BOTH, *(wire.value for wire in Gr00tWire)),
-        default=_BOTH,
-        help="whose form get_modality_config takes; clients of N1.5 need A5 (%(default)s)",
-    )
-    made.add_argument(
-        "--max-message-mib",
-        type=_within(float, 0.001, 1024.0),
-        default=DEFAULT_MAX_BYTES / _MEBIBYTE,
-        help="a longer request is refused [MiB] (%(default)g)",
-    )
+    _add_serving(made)
     made.add_argument(
         "--latency-ms",
         type=_within(float, 0.0, _MAX_MS),
@@ -141,11 +116,6 @@ def parse_options(config: type, given: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def delays(mean_s: float, jitter_s: float, chance: random.Random) -> Callable[[], float]:
-    """Draws how late an answer is [s]: evenly around the mean, and never early."""
-    return lambda: max(0.0, mean_s + chance.uniform(-jitter_s, jitter_s))
-
-
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
@@ -164,27 +134,13 @@ def serve(options: argparse.Namespace) -> bool:
         VlaRosError: An option is wrong, or the policy cannot be connected.
     """
     backend = make_backend(options)
-    max_bytes = int(options.max_message_mib * _MEBIBYTE)
-    service = Gr00tService(
-        backend,
-        api_token=options.api_token,
-        modality_wire=None if options.modality_wire == _BOTH else Gr00tWire(options.modality_wire),
-        max_bytes=max_bytes,
-    )
-    front = ZmqFront(
-        service,
-        backend,
-        address=f"tcp://{options.host}:{options.port or '*'}",
-        max_bytes=max_bytes,
-        delay_s=delays(
-            options.latency_ms / 1000, options.latency_jitter_ms / 1000, random.Random()
-        ),
-    )
+    front = make_front(options, backend)
     signal.set_wakeup_fd(front.wake_fd, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: front.stop())
     if not is_loopback(options.host) and options.api_token is None:
-        _LOG.warning("anybody who reaches %s can use this server: --api-token", front.address)
+        remedy = "keep others away from it" if options.protocol == LEROBOT else "--api-token"
+        _LOG.warning("anybody who reaches %s can use this server: %s", front.address, remedy)
     _LOG.info("listening at %s for policy %s", front.address, backend.policy.name)
     try:
         return front.run()
@@ -214,6 +170,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.shutdown()
         os._exit(0)
     return 0
+
+
+def _add_serving(made: argparse.ArgumentParser) -> None:
+    """Who is served, and where."""
+    made.add_argument(
+        "--protocol",
+        choices=tuple(PORTS),
+        default=GR00T,
+        help="whose clients are served (%(default)s)",
+    )
+    made.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    made.add_argument(
+        "--port",
+        type=_within(int, 0, 65535),
+        help="port; 0: a free one (default: "
+        + ", ".join(f"{port} for {name}" for name, port in PORTS.items())
+        + ")",
+    )
+    made.add_argument(
+        "--api-token",
+        default=os.environ.get("VLA_ROS_API_TOKEN") or None,
+        help="what clients must say to be let in; default: $VLA_ROS_API_TOKEN, else nothing."
+        " LeRobot's have no way to say it",
+    )
+    made.add_argument(
+        "--modality-wire",
+        choices=(BOTH, *(wire.value for wire in Gr00tWire)),
+        default=BOTH,
+        help="whose form get_modality_config takes; GR00T clients of N1.5 need A5 (%(default)s)",
+    )
+    made.add_argument(
+        "--allow-checkpoint",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a checkpoint that LeRobot's clients may ask for, whereupon they get this policy; may"
+        " be given again; default: the one that the policy's description names",
+    )
+    made.add_argument(
+        "--max-message-mib",
+        type=_within(float, 0.001, 1024.0),
+        default=DEFAULT_MAX_BYTES / MEBIBYTE,
+        help="a longer request is refused [MiB] (%(default)g)",
+    )
 
 
 def _within(kind: type[int] | type[float], minimum: float, maximum: float) -> Callable[[str], Any]:

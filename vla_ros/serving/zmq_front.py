@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
-import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import zmq
 
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
-from vla_ros.core.errors import ConfigError
-from vla_ros.serving.gr00t_service import Gr00tService, Job
+from vla_ros.backends.base import PolicyBackend
+from vla_ros.core.errors import BackendUnavailable, ConfigError
+from vla_ros.serving.gr00t_service import Gr00tService
+from vla_ros.serving.policy_worker import MAX_WAITING, PolicyWorker
 from vla_ros.wire.gr00t.message import encode_error
 
 _LOG = logging.getLogger(__name__)
-MAX_WAITING = 16
 _AT_ONCE = 64
 # Beyond the limit that a client is told of, ZeroMQ itself cuts the connection.
 _HARD_LIMIT = 4
 _LINGER_MS = 200
-_PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +67,7 @@ class ZmqFront:
             ConfigError: The address cannot be listened at.
         """
         self._service = service
-        self._backend = backend
-        self._delay_s = delay_s
-        self._stopping = threading.Event()
         self._done: deque[_Done] = deque()
-        self._waiting = 0
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="policy")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._router.linger = _LINGER_MS
@@ -87,10 +79,8 @@ class ZmqFront:
             self._context.destroy(linger=0)
             raise ConfigError(f"cannot listen at {address}: {error}") from error
         self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.settimeout(0.0)
-        self._wake_out.settimeout(0.0)
-        self.wake_fd = self._wake_in.fileno()
+        self._worker = PolicyWorker(backend, delay_s=delay_s)
+        self.wake_fd = self._worker.wake.ring_fd
 
     def run(self) -> bool:
         """Serve until somebody stops it.
@@ -101,37 +91,24 @@ class ZmqFront:
         Raises:
             VlaRosError: The backend cannot be connected.
         """
-        connecting = self._worker.submit(self._backend.connect)
-        connecting.add_done_callback(self._connected)
+        self._worker.start()
+        woken = self._worker.wake.fileno()
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
-        poller.register(self._wake_out.fileno(), zmq.POLLIN)
-        while not self._stopping.is_set():
+        poller.register(woken, zmq.POLLIN)
+        while not self._worker.stopping:
             ready = dict(poller.poll())
-            if self._wake_out.fileno() in ready:
+            if woken in ready:
                 self._reply_done()
             if self._router in ready:
                 self._take_requests()
         ended = self._end()
-        if connecting.done() and not connecting.cancelled():
-            connecting.result()
+        self._worker.check()
         return ended
 
     def stop(self) -> None:
         """Make ``run`` return soon."""
-        self._stopping.set()
-        self._wake()
-
-    def _connected(self, future: Future[PolicyInfo]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            self.stop()
-        else:
-            _LOG.info("ready: %s", future.result().description)
-
-    def _wake(self) -> None:
-        # A full socket wakes as well, and after the end there is nobody to be woken.
-        with contextlib.suppress(OSError):
-            self._wake_in.send(b"\0")
+        self._worker.stop()
 
     def _take_requests(self) -> None:
         for _ in range(_AT_ONCE):
@@ -153,35 +130,27 @@ class ZmqFront:
             self._send(envelope, begun)
             if self._service.killed:
                 self.stop()
-        elif self._waiting >= MAX_WAITING:
-            text = f"the server is busy: {self._waiting} requests are waiting already"
-            self._send(envelope, encode_error(text))
-        else:
-            self._waiting += 1
-            future = self._worker.submit(self._work, begun)
-            future.add_done_callback(lambda done: self._finished(envelope, done))
-
-    def _work(self, job: Job) -> bytes:
-        if self._stopping.is_set():
-            return encode_error("the server is ending")
-        reply = self._service.finish(job)
-        if job.infers:
-            self._stopping.wait(self._delay_s())
-        return reply
+            return
+        try:
+            future = self._worker.submit(lambda: self._service.finish(begun), delayed=begun.infers)
+        except BackendUnavailable as error:
+            self._send(envelope, encode_error(str(error)))
+            return
+        future.add_done_callback(lambda done: self._finished(envelope, done))
 
     def _finished(self, envelope: list[bytes], future: Future[bytes]) -> None:
         self._done.append(_Done(envelope, future))
-        self._wake()
+        self._worker.wake.ring()
 
     def _reply_done(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._wake_out.recv(4096)
+        self._worker.wake.clear()
         while self._done:
             done = self._done.popleft()
-            self._waiting -= 1
             error = done.future.exception()
             if error is None:
                 self._send(done.envelope, done.future.result())
+            elif isinstance(error, BackendUnavailable):
+                self._send(done.envelope, encode_error(str(error)))
             else:
                 # A fault of the backend's, not of the request's: the server goes on.
                 _LOG.error("the policy failed", exc_info=error)
@@ -194,12 +163,9 @@ class ZmqFront:
             self._router.send_multipart([*envelope, reply], zmq.NOBLOCK)
 
     def _end(self) -> bool:
-        closing = self._worker.submit(self._backend.close)
-        ended = bool(wait([closing], timeout=_PATIENCE_S).done)
-        self._worker.shutdown(wait=False)
+        ended = self._worker.end()
         self._reply_done()
         self._router.close()
         self._context.term()
-        self._wake_in.close()
-        self._wake_out.close()
+        self._worker.wake.close()
         return ended

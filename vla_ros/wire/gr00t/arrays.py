@@ -10,7 +10,6 @@ read-only views of the message. Pure; any thread may call.
 from __future__ import annotations
 
 import io
-import math
 import re
 import struct
 from collections.abc import Mapping
@@ -22,19 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
+from vla_ros.wire.array_view import ALLOWED_DTYPES, allowed_dtype, array_bytes, array_view
 from vla_ros.wire.shown import shown
 
 Array = NDArray[Any]
 Parts = tuple[bytes | memoryview, ...]
 
-MAX_DIMENSIONS = 8
 _MAX_HEADER_BYTES = 1024
 _NPY_KEY = "__ndarray_class__"
 _NUMPY_KEY = b"nd"
 # The map up to where the bytes' own header and the bytes follow.
 _NPY_START: bytes = msgpack.packb({_NPY_KEY: True, "as_npy": b""})[:-2]
-_ALLOWED = "bool, and int, uint and float of 8 to 64 bits"
-_DTYPE = re.compile(r"[<>=|]?[biuf][1248]|bool|u?int(8|16|32|64)|float(16|32|64)")
 _NPY_PREFIX = b"\x93NUMPY\x01\x00"
 # What numpy writes. Read by pattern, because numpy's own reader evaluates the text.
 _NPY_HEADER = re.compile(
@@ -59,7 +56,7 @@ def encode_npy(array: Array, where: str) -> Parts:
     _check_dtype(array.dtype, where)
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     header = _npy_header(array.dtype.str, fortran, array.shape)
-    data = _bytes_of(array.T if fortran else array)
+    data = array_bytes(array.T if fortran else array)
     return _NPY_START, _bin_header(len(header) + data.nbytes), header, data
 
 
@@ -77,7 +74,7 @@ def encode_numpy(array: Array, where: str) -> Parts:
         WireFormatError: Its dtype is not allowed.
     """
     _check_dtype(array.dtype, where)
-    data = _bytes_of(array)
+    data = array_bytes(array)
     return _numpy_start(array.dtype.str, array.shape), _bin_header(data.nbytes), data
 
 
@@ -116,9 +113,9 @@ def decode_npy(value: Mapping[Any, Any], where: str) -> Array:
             f"{where}: the .npy header must be {{'descr': '<f4', 'fortran_order': False,"
             f" 'shape': (1, 2), }} in this form, found {file[10 : min(start, 90)]!r}"
         )
-    dtype = _dtype(header[1], where)
+    dtype = allowed_dtype(header[1], where)
     shape = tuple(int(size) for size in header[3].split(",") if size.strip())
-    return _view(file, start, dtype, shape, where, order="F" if header[2] == "True" else "C")
+    return array_view(file, start, dtype, shape, where, order="F" if header[2] == "True" else "C")
 
 
 def decode_numpy(value: Mapping[Any, Any], where: str) -> Array | bool | int | float:
@@ -131,37 +128,17 @@ def decode_numpy(value: Mapping[Any, Any], where: str) -> Array | bool | int | f
         WireFormatError: A field is missing or wrong, or the dtype is not allowed.
     """
     if value.get(b"kind") in (b"O", "O"):
-        raise WireFormatError(f"{where}: an array of objects is refused; allowed: {_ALLOWED}")
+        raise WireFormatError(f"{where}: an array of objects is refused; allowed: {ALLOWED_DTYPES}")
     data = value.get(b"data")
     if not isinstance(data, bytes):
         raise WireFormatError(f"{where}: data must be bytes, found {type(data).__name__}")
-    dtype = _dtype(value.get(b"type"), where)
+    dtype = allowed_dtype(value.get(b"type"), where)
     if value[_NUMPY_KEY] is True:
-        return _view(data, 0, dtype, _shape(value.get(b"shape"), where), where, order="C")
+        return array_view(data, 0, dtype, _shape(value.get(b"shape"), where), where, order="C")
     if value[_NUMPY_KEY] is False:
-        number: bool | int | float = _view(data, 0, dtype, (), where, order="C").item()
+        number: bool | int | float = array_view(data, 0, dtype, (), where, order="C").item()
         return number
     raise WireFormatError(f"{where}: nd must be true or false, found {value[_NUMPY_KEY]!r}")
-
-
-def _view(
-    data: bytes, start: int, dtype: np.dtype[Any], shape: tuple[int, ...], where: str, *, order: str
-) -> Array:
-    """A read-only array over the rest of a message; a copy only where the bytes are swapped."""
-    needed = math.prod(shape) * dtype.itemsize
-    if len(shape) > MAX_DIMENSIONS or needed != len(data) - start:
-        raise WireFormatError(
-            f"{where}: shape {shape} of {dtype} needs {needed} bytes and at most"
-            f" {MAX_DIMENSIONS} dimensions, found {len(data) - start} bytes"
-        )
-    try:
-        array: Array = np.ndarray(shape, dtype, data, start, order="F" if order == "F" else "C")
-    except (ValueError, OverflowError) as error:
-        raise WireFormatError(f"{where}: shape {shape} cannot be: {error}") from error
-    if not dtype.isnative:
-        array = array.astype(dtype.newbyteorder("="))
-        array.flags.writeable = False
-    return array
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...]:
@@ -172,25 +149,9 @@ def _shape(value: Any, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _dtype(code: Any, where: str) -> np.dtype[Any]:
-    text = code.decode("latin-1") if isinstance(code, bytes) else code
-    if not isinstance(text, str) or _DTYPE.fullmatch(text) is None:
-        raise WireFormatError(f"{where}: dtype {shown(code)} is refused; allowed: {_ALLOWED}")
-    try:
-        return np.dtype(text)
-    except TypeError as error:
-        raise WireFormatError(
-            f"{where}: dtype {shown(code)} does not exist; allowed: {_ALLOWED}"
-        ) from error
-
-
 def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise WireFormatError(f"{where}: an array of {dtype} is refused; allowed: {_ALLOWED}")
-
-
-def _bytes_of(array: Array) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        raise WireFormatError(f"{where}: an array of {dtype} is refused; allowed: {ALLOWED_DTYPES}")
 
 
 @lru_cache(maxsize=256)

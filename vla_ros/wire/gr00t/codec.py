@@ -17,8 +17,8 @@ import numpy as np
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.gr00t import arrays
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES, check_length
 
-DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 MAX_ENTRIES = 1024
 MAX_ENTRIES_IN_ALL = 32 * 1024
 MAX_DEPTH = 16
@@ -72,8 +72,7 @@ def unpack(data: bytes | memoryview, *, max_bytes: int = DEFAULT_MAX_BYTES) -> U
             "this is GR00T's wire T, torch pickles, as N1 and early N1.5 spoke it until 2025-09;"
             " it runs code of the sender's choice and is not spoken: update the other side"
         )
-    if len(data) > max_bytes:
-        raise WireFormatError(f"message has {len(data)} bytes; at most {max_bytes} are allowed")
+    check_length("message", data, max_bytes)
     budget = _Budget()
     try:
         value = msgpack.unpackb(

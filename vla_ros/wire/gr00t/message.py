@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vla_ros.core.errors import RemotePolicyError, WireFormatError
-from vla_ros.wire.gr00t.codec import DEFAULT_MAX_BYTES, pack, unpack
+from vla_ros.wire.gr00t.codec import pack, unpack
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.shown import shown
 
 # What a server can be asked. Wire A5 knows no reset.
