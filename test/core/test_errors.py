@@ -32,7 +32,7 @@ def test_the_docstring_draws_the_tree_that_there_is():
 
     assert tree.pop("VlaRosError") == "Exception"
     assert tree == drawn_tree()
-    assert len(tree) == 9
+    assert len(tree) == 10
 
 
 def test_an_observation_error_names_the_stream_and_the_reason():

@@ -87,7 +87,7 @@ def test_units_are_mapped_both_ways(entry: str, core: list[float], shown: list[f
         ("interfaces: [a/position]", "action.arm.unit: required string is missing (keys present"),
         (
             "interfaces: [a/position], unit: turns",
-            "action.arm.unit: must be one of rad, degree, affine; found str 'turns'",
+            "action.arm.unit: must be one of rad, degree, affine, lerobot_degrees, lerobot_ra",
         ),
         (
             "interfaces: [a/position], unit: affine",

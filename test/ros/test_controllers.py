@@ -71,6 +71,16 @@ def test_a_bad_array_is_refused_and_the_last_one_stays(intake: CommandIntake, da
     assert at(intake, 0.0) == [1.0, 2.0]
 
 
+def test_it_is_known_when_a_command_has_been_carried_out(intake: CommandIntake):
+    assert intake.ends_ns == 0
+    intake.on_array(Float64MultiArray(data=[1.0, 2.0]))
+    assert intake.ends_ns == 0
+    intake.on_trajectory(trajectory((1.0, [7.0, 6.0]), (2.0, [7.0, 1.0])), NOW, PRESENT)
+    assert intake.ends_ns == NOW + 2 * SECOND
+    intake.forget()
+    assert intake.ends_ns == 0
+
+
 def test_a_trajectory_is_followed_on_straight_lines_from_where_the_robot_is(intake: CommandIntake):
     points = (1.0, [7.0, 6.0]), (2.0, [7.0, 10.0])
 

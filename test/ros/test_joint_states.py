@@ -30,6 +30,20 @@ def test_values_are_picked_by_name_whatever_the_order():
         np.testing.assert_array_equal(reader.values(found), [2.0, 1.0, 0.2])
 
 
+def test_a_message_may_carry_velocities_and_efforts():
+    values = np.array([1.0, 2.0])
+    stamp = Time(sec=3)
+
+    plain = joint_state_message(NAMES[:2], values, stamp)
+    full = joint_state_message(NAMES[:2], values, stamp, velocity=values / 2, effort=-values)
+
+    assert (list(plain.velocity), list(plain.effort)) == ([], [])
+    assert (full.name, full.header.stamp) == (["b", "a"], stamp)
+    assert list(full.position) == [1.0, 2.0]
+    assert list(full.velocity) == [0.5, 1.0]
+    assert list(full.effort) == [-1.0, -2.0]
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

@@ -23,11 +23,13 @@ class TcpProxy:
     Attributes:
         port: Where it listens, also after it was cut and mended.
         delay_s: By how much answers come later.
+        bytes_per_s: How fast it is in each direction.
     """
 
     def __init__(self, target_port: int) -> None:
         self.port = 0
         self.delay_s = 0.0
+        self.bytes_per_s = float("inf")
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -115,5 +117,6 @@ class TcpProxy:
             if delayed and self.delay_s > 0.0:
                 await asyncio.sleep(self.delay_s)
             await self._open.wait()
+            await asyncio.sleep(len(block) / self.bytes_per_s)
             writer.write(block)
             await writer.drain()

@@ -5,6 +5,7 @@
 
     VlaRosError
     |-- ConfigError            a file or parameter is wrong: refuse to configure
+    |-- DeviceError            a device is gone, or is not what it should be: try it again
     |-- ObservationError       no observation can be made now: skip it, name the stream
     |-- BackendError           no chunk came of this observation
     |   |-- BackendUnavailable     nobody answers: back off, the executor holds
@@ -28,6 +29,13 @@ class ConfigError(VlaRosError):
     """A description file, parameter or combination of them is wrong.
 
     The text names the file, the key, what was found and what is allowed.
+    """
+
+
+class DeviceError(VlaRosError):
+    """A device is not there, does not answer, or is not what it should be.
+
+    The text names the device and what was found. It may be there again later.
     """
 
 

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.lerobot_spec import LeRobotSpec, read_lerobot
+from vla_ros.core.lerobot_units import LEROBOT_UNITS, read_lerobot_unit
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.section import Section, repeated
 from vla_ros.core.yaml_file import load
 
-# Policy units per radian; `affine` reads scale and offset from the file instead.
+# Policy units per radian; `affine` reads scale and offset from the file instead, and LeRobot's
+# units have a module of their own.
 _UNIT_SCALE = {"rad": 1.0, "degree": 180.0 / math.pi}
 
 
@@ -165,12 +167,14 @@ def policy_spec_from(root: Section) -> PolicySpec:
 
 def _key_map(section: Section) -> KeyMap:
     interfaces = section.texts("interfaces")
-    unit = section.choice("unit", *_UNIT_SCALE, "affine")
+    unit = section.choice("unit", *_UNIT_SCALE, "affine", *LEROBOT_UNITS)
     if unit == "affine":
         scale = np.array(section.numbers("scale", length=len(interfaces)))
         offset = np.array(section.numbers("offset", length=len(interfaces)))
         if not scale.all():
             raise section.error(f"must not hold zero, found {scale.tolist()}", "scale")
+    elif unit in LEROBOT_UNITS:
+        scale, offset = read_lerobot_unit(section, unit, interfaces)
     else:
         for key in ("scale", "offset"):
             if section.has(key):

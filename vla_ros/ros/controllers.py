@@ -37,6 +37,11 @@ class CommandIntake:
         self._due_ns: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._points: NDArray[np.float64] = np.zeros((0, len(interfaces)))
 
+    @property
+    def ends_ns(self) -> int:
+        """When the newest command has been carried out, on the ROS clock; 0: at once."""
+        return int(self._due_ns[-1]) if len(self._points) else 0
+
     def forget(self) -> None:
         """Let go of every command."""
         self._points = self._points[:0]

@@ -21,18 +21,29 @@ from vla_ros.ros.ring_messages import doubles
 
 
 def joint_state_message(
-    interfaces: Sequence[str], values: NDArray[np.float64], stamp: Time
+    interfaces: Sequence[str],
+    values: NDArray[np.float64],
+    stamp: Time,
+    *,
+    velocity: NDArray[np.float64] | None = None,
+    effort: NDArray[np.float64] | None = None,
 ) -> JointState:
-    """What a robot publishes of measured positions.
+    """What a robot publishes of its joints.
 
     Args:
         interfaces: (D,) Names such as ``elbow/position``, all of positions.
         values: (D,) Their values.
         stamp: When they were measured.
+        velocity: (D,) Their velocities, if measured.
+        effort: (D,) Their efforts, if measured.
     """
     message = JointState(
         name=[interface.rpartition("/")[0] for interface in interfaces], position=doubles(values)
     )
+    if velocity is not None:
+        message.velocity = doubles(velocity)
+    if effort is not None:
+        message.effort = doubles(effort)
     message.header.stamp = stamp
     return message
 
