@@ -4,9 +4,12 @@
 RUN := scripts/run.sh
 COVERED := --cov=vla_ros.core --cov=vla_ros.wire --cov-branch --cov-report=term-missing:skip-covered \
 	--cov-fail-under=100
+# They run in an environment of their own, where LeRobot and torch warn of much.
+PEER_TESTS := test/peers test/backends/test_lerobot_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow soak lint format bench bench-execution shell lock clean
+.PHONY: help setup demo test test-slow test-peers soak lint format bench bench-execution \
+	bench-lerobot shell lock clean
 
 help:  ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +29,9 @@ test: setup  ## run the tests; core and wire must be covered wholly
 
 test-slow: setup  ## run the tests that take long
 	@$(RUN) python -m pytest -m slow
+
+test-peers:  ## run the tests against the real LeRobot; installs it first (1.9 GB)
+	@scripts/peers.sh python -m pytest -m peer -W ignore $(PEER_TESTS)
 
 soak: setup  ## break everything at random while a robot works; DURATION_S=600 SEED=
 	@$(RUN) python -m test.system.fault_run --duration-s "$${DURATION_S:-600}" \
@@ -47,6 +53,10 @@ bench: setup  ## run the benchmarks
 bench-execution: setup  ## run every way to execute chunks, ours and others' (half an hour); EPISODES=
 	@$(RUN) python -m benchmarks.execution $${EPISODES:+--episodes "$$EPISODES"}
 
+bench-lerobot: setup  ## run our ring and LeRobot's RobotClient side by side; installs LeRobot first
+	@scripts/peers.sh true
+	@$(RUN) python -m benchmarks.lerobot
+
 shell: setup  ## open a shell in which python, pytest and ROS 2 work
 	@$(RUN) "$${SHELL:-/bin/bash}"
 
@@ -54,6 +64,6 @@ lock:  ## choose new versions of everything: writes requirements/lock.txt
 	@scripts/lock.sh
 
 clean:  ## remove everything that was built
-	rm -rf .venv .ros out build install log .coverage .hypothesis .import_linter_cache \
+	rm -rf .venv .ros .peers out build install log .coverage .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache vla_ros.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

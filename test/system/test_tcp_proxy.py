@@ -52,6 +52,20 @@ def test_it_passes_on_what_it_is_not_told_to_keep(listener: socket.socket):
             assert time.monotonic() - begun_s > SHORT_S
 
 
+def test_it_is_as_slow_as_it_is_told_to_be(listener: socket.socket):
+    data = b"x" * 300_000
+    with TcpProxy(listener.getsockname()[1]) as proxy, closing(connected(proxy.port)) as here:
+        there, _ = listener.accept()
+        with closing(there):
+            proxy.bytes_per_s = 1e6
+            begun_s = time.monotonic()
+            here.sendall(data)
+            left = len(data)
+            while left:
+                left -= len(there.recv(left))
+            assert time.monotonic() - begun_s >= 0.3
+
+
 def test_a_cut_ends_connections_and_refuses_new_ones_until_it_is_mended(listener: socket.socket):
     with TcpProxy(listener.getsockname()[1]) as proxy, closing(connected(proxy.port)) as here:
         there, _ = listener.accept()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +37,12 @@ class Node:
     """A ROS node in a process of its own.
 
     Attributes:
-        executable: An executable of this package; also the node's default name.
+        executable: An executable of this package.
         parameter_files: ROS parameter files, later ones win.
         parameters: Single parameters, which win over the files.
         remappings: Pairs of names, from and to.
         namespace: Where its relative names live.
+        called: The node's name; empty: its executable's.
     """
 
     executable: str
@@ -49,17 +50,20 @@ class Node:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     remappings: tuple[tuple[str, str], ...] = ()
     namespace: str = ""
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The process's name in logs."""
-        return self.executable
+        """The node's name, and the process's in logs."""
+        return self.called or self.executable
 
     def command(self) -> list[str]:
         """The command line that runs it."""
         words = [sys.executable, "-m", f"vla_ros.nodes.{self.executable}", "--ros-args"]
         if self.namespace:
             words += ["-r", f"__ns:={self.namespace}"]
+        if self.called:
+            words += ["-r", f"__node:={self.called}"]
         for origin, target in self.remappings:
             words += ["-r", f"{origin}:={target}"]
         for path in self.parameter_files:
@@ -127,6 +131,7 @@ def ring(
     backend: Mapping[str, ParameterValue],
     instruction: str = "",
     namespace: str = "",
+    moved: Sequence[tuple[str, str]] = (),
 ) -> Deployment:
     """The three nodes that make a robot follow a policy.
 
@@ -137,6 +142,7 @@ def ring(
         backend: The inference node's parameters ``backend`` and ``backend.*``.
         instruction: What to do, until the topic says otherwise; empty: what the file says.
         namespace: Where the ring's names live.
+        moved: Topics of the executor's that are somewhere else, from and to.
     """
     spoken: dict[str, ParameterValue] = {"instruction": instruction} if instruction else {}
     own: dict[str, dict[str, ParameterValue]] = {
@@ -146,7 +152,13 @@ def ring(
     }
     return Deployment(
         nodes=tuple(
-            Node(name, (params_file,), parameters, namespace=namespace)
+            Node(
+                name,
+                (params_file,),
+                parameters,
+                remappings=tuple(moved) if name == "executor" else (),
+                namespace=namespace,
+            )
             for name, parameters in own.items()
         )
     )

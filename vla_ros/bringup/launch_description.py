@@ -90,6 +90,7 @@ def _actions(deployment: Deployment) -> list[Any]:
         LaunchNode(
             package="vla_ros",
             executable=node.executable,
+            name=node.called or None,
             namespace=node.namespace,
             parameters=[*map(str, node.parameter_files), dict(node.parameters)],
             remappings=list(node.remappings),

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SO101 that follows a policy asynchronously: simulation, server and ring. Any thread."""
+"""An SO101 that follows a policy: arm, cameras, policy server and ring. Any thread."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_ros.bringup.deployment import Deployment, Node, Program, ring
+from vla_ros.bringup.deployment import Deployment, Node, ParameterValue, Program, ring
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
+from vla_ros.core.policy_spec import PolicySpec, load_policy_spec
+from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
 
 _SCRIPTED = "scripted_pick_and_place"
+# Backends behind a server, and the protocol that our own server has for each.
+_PROTOCOLS = {"gr00t_zmq": "gr00t", "lerobot_grpc": "lerobot"}
+_DRIVERS = ("so101_driver", "ros2_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +22,23 @@ class So101Async:
     """What can be chosen of this deployment; the launch file's arguments carry these names.
 
     Attributes:
-        sim: Whether the robot is simulated; without, its drivers must be running.
-        robot: The robot's name or description file.
-        policy: The policy's name or description file; it is reached over the GR00T wire.
-        server_address: ``HOST:PORT`` of a GR00T policy server; empty: one that serves the scripted
-            policy is started here.
+        sim: Whether the robot is simulated.
+        robot: The robot's name or description file; empty: the simulated one, or the real one.
+        policy: The policy's name or description file; empty: the scripted one, in simulation.
+        backend: How the policy is reached; empty: what its file says.
+        server_address: ``HOST:PORT`` of a policy server that speaks the wire of the policy's
+            backend; empty: in simulation one that serves the scripted policy is started here, else
+            the policy runs in the process.
         server_port: Port of the server that is started here.
-        latency_ms: How long that server delays its answers, to rehearse a real model.
+        driver: What moves a real arm: ``so101_driver`` is started here, ``ros2_control`` is
+            somebody's that runs already.
+        port: The arm's serial port, for ``so101_driver``.
+        calibration: LeRobot's calibration file of this arm, for ``so101_driver``.
+        cameras: Cameras that are read here: ``NAME=DEVICE``, separated by spaces; the names are the
+            robot's. Empty: their topics are somebody's.
+        dry_run: Whether a real arm is left alone: torque stays off, and what would be commanded
+            goes to ``dry_run/...``.
+        latency_ms: How long the server that is started here delays its answers.
         latency_jitter_ms: By how much at most that delay varies.
         instruction: What to do, until the topic ``instruction`` says otherwise.
         seed: Seed of the simulated world.
@@ -32,10 +47,16 @@ class So101Async:
     """
 
     sim: bool = True
-    robot: str = "so101_sim"
-    policy: str = "so101_scripted"
+    robot: str = ""
+    policy: str = ""
+    backend: str = ""
     server_address: str = ""
     server_port: int = 5555
+    driver: str = "so101_driver"
+    port: str = "/dev/ttyACM0"
+    calibration: str = ""
+    cameras: str = ""
+    dry_run: bool = True
     latency_ms: float = 0.0
     latency_jitter_ms: float = 0.0
     instruction: str = ""
@@ -45,32 +66,109 @@ class So101Async:
 
 
 def so101_async(chosen: So101Async) -> Deployment:
-    """Simulation, policy server and ring of an SO101, as far as they are wanted.
+    """Arm, cameras, policy server and ring of an SO101, as far as they are wanted.
 
     Raises:
-        ConfigError: A description file does not exist, or the address is malformed.
+        ConfigError: A description file does not exist or is wrong, or the choices contradict each
+            other.
     """
     params_file = config_file("nodes", chosen.params_file or "so101_async")
-    host, port = _address(chosen)
+    robot_name = chosen.robot or ("so101_sim" if chosen.sim else "so101")
+    policy_name = chosen.policy or ("so101_scripted" if chosen.sim else "")
+    if not policy_name:
+        raise ConfigError("policy must be given for a real arm: a name or a .yaml file")
+    robot = load_robot_spec(config_file("robots", robot_name))
+    policy = load_policy_spec(config_file("policies", policy_name))
+    backend = chosen.backend or policy.backend
+    topics = [group.topic for group in robot.command_groups.values()]
+    dry = chosen.dry_run and not chosen.sim
     nodes = ring(
-        robot=chosen.robot,
-        policy=chosen.policy,
+        robot=robot_name,
+        policy=policy_name,
         params_file=params_file,
-        backend={"backend": "gr00t_zmq", "backend.host": host, "backend.port": port},
+        backend=_reached(chosen, backend, policy),
         instruction=chosen.instruction,
         namespace=chosen.namespace,
+        moved=[(topic, f"dry_run/{topic}") for topic in topics] if dry else (),
     )
-    simulation = Node(
-        "simulation",
-        (params_file,),
-        {"robot": chosen.robot, "seed": chosen.seed},
-        namespace=chosen.namespace,
-    )
-    beside = Deployment(
-        nodes=(simulation,) if chosen.sim else (),
-        programs=() if chosen.server_address else (_scripted_server(chosen),),
-    )
-    return beside + nodes
+    body: list[Node] = []
+    programs: tuple[Program, ...] = ()
+    if chosen.sim:
+        facts: dict[str, ParameterValue] = {"robot": robot_name, "seed": chosen.seed}
+        body.append(Node("simulation", (params_file,), facts, namespace=chosen.namespace))
+        if not chosen.server_address and backend in (*_PROTOCOLS, _SCRIPTED):
+            programs = (_scripted_server(chosen, robot_name, policy_name, backend),)
+    else:
+        body += _driver(chosen, robot_name)
+    body += _cameras(chosen, robot)
+    return Deployment(nodes=tuple(body), programs=programs) + nodes
+
+
+def _driver(chosen: So101Async, robot_name: str) -> list[Node]:
+    if chosen.driver not in _DRIVERS:
+        raise ConfigError(f"driver must be one of {', '.join(_DRIVERS)}, found {chosen.driver!r}")
+    if chosen.driver == "ros2_control":
+        return []
+    if not chosen.calibration:
+        raise ConfigError(
+            "calibration must be given for a real arm: the .json file that LeRobot or"
+            " calibrate_so101 wrote for it"
+        )
+    facts: dict[str, ParameterValue] = {
+        "robot": robot_name,
+        "port": chosen.port,
+        "calibration": chosen.calibration,
+        "dry_run": chosen.dry_run,
+    }
+    return [Node(chosen.driver, parameters=facts, namespace=chosen.namespace)]
+
+
+def _cameras(chosen: So101Async, robot: RobotSpec) -> list[Node]:
+    nodes = []
+    for item in chosen.cameras.split():
+        name, equals, device = item.partition("=")
+        if not equals or not device or name not in robot.cameras:
+            raise ConfigError(
+                f"cameras must be NAME=DEVICE, separated by spaces, found {item!r}; robot"
+                f" {robot.name} has {', '.join(robot.cameras) or 'no cameras'}"
+            )
+        camera = robot.cameras[name]
+        if camera.transport != "compressed":
+            raise ConfigError(
+                f"camera {name} of robot {robot.name} must have transport compressed to be read"
+                f" here, found {camera.transport}"
+            )
+        facts: dict[str, ParameterValue] = {
+            "device": device,
+            "width": camera.width,
+            "height": camera.height,
+            "frame_id": f"{name}_camera",
+        }
+        moved = (("image_raw/compressed", camera.topic),)
+        nodes.append(
+            Node(
+                "usb_camera",
+                parameters=facts,
+                remappings=moved,
+                namespace=chosen.namespace,
+                called=f"{name}_camera",
+            )
+        )
+    return nodes
+
+
+def _reached(chosen: So101Async, backend: str, policy: PolicySpec) -> dict[str, ParameterValue]:
+    """How the inference node reaches the policy."""
+    if not chosen.server_address and backend not in (*_PROTOCOLS, _SCRIPTED):
+        return {"backend": backend}
+    if not chosen.server_address and not chosen.sim:
+        raise ConfigError(
+            f"server_address must be HOST:PORT of the server of policy {policy.name}"
+            f" ({policy.source})"
+        )
+    host, port = _address(chosen)
+    wire = backend if backend in _PROTOCOLS else "gr00t_zmq"
+    return {"backend": wire, "backend.host": host, "backend.port": port}
 
 
 def _address(chosen: So101Async) -> tuple[str, int]:
@@ -82,12 +180,15 @@ def _address(chosen: So101Async) -> tuple[str, int]:
     return host, int(port)
 
 
-def _scripted_server(chosen: So101Async) -> Program:
+def _scripted_server(
+    chosen: So101Async, robot_name: str, policy_name: str, backend: str
+) -> Program:
     """A policy server with the scripted policy, at the address that the ring asks."""
     return Program(
         "vla_ros.serving.policy_server",
         (
-            *("--backend", _SCRIPTED, "--robot", chosen.robot, "--policy", chosen.policy),
+            *("--protocol", _PROTOCOLS.get(backend, "gr00t")),
+            *("--backend", _SCRIPTED, "--robot", robot_name, "--policy", policy_name),
             *("--host", "127.0.0.1", "--port", str(chosen.server_port)),
             *("--latency-ms", f"{chosen.latency_ms:g}"),
             *("--latency-jitter-ms", f"{chosen.latency_jitter_ms:g}"),
