@@ -63,8 +63,8 @@ class FaultyRing:
         self.domain = domain
         self.random = random.Random(seed)
         self.proxy = proxy
-        self.robot = load_robot_spec(config_file("robots", chosen.robot))
-        self.policy = load_policy_spec(config_file("policies", chosen.policy))
+        self.robot = load_robot_spec(config_file("robots", chosen.robot_name))
+        self.policy = load_policy_spec(config_file("policies", chosen.policy_name))
         self.watch = FaultWatch(domain, self.robot)
         self.instruction = ""
         self.notes: list[str] = []
@@ -223,7 +223,7 @@ def started(domain: Domain, seed: int, folder: Path) -> Iterator[FaultyRing]:
     chosen = So101Async(server_port=free_port(), seed=seed)
     with ExitStack() as stack:
         proxy = stack.enter_context(TcpProxy(chosen.server_port))
-        made = _through(proxy.port, relayed(so101_async(chosen), chosen.robot))
+        made = _through(proxy.port, relayed(so101_async(chosen), chosen.robot_name))
         group = stack.enter_context(processes(made, domain, folder))
         yield FaultyRing(domain, seed, group, proxy, chosen)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def running(domain: Domain, tmp_path: Path) -> Iterator[ProcessGroup]:
     chosen = So101Async(server_port=free_port(), instruction="put the red cube on the plate")
-    with processes(relayed(so101_async(chosen), chosen.robot), domain, tmp_path) as group:
+    with processes(relayed(so101_async(chosen), chosen.robot_name), domain, tmp_path) as group:
         yield group
 
 

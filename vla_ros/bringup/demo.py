@@ -115,7 +115,7 @@ def _stage(options: argparse.Namespace) -> tuple[RobotSpec, Deployment]:
         seed=options.seed,
         **_named(options),
     )
-    robot = load_robot_spec(config_file("robots", chosen.robot))
+    robot = load_robot_spec(config_file("robots", chosen.robot_name))
     runner = _runner(
         options,
         robot,

@@ -64,6 +64,22 @@ class So101Async:
     params_file: str = ""
     namespace: str = ""
 
+    @property
+    def robot_name(self) -> str:
+        """The robot that is meant."""
+        return self.robot or ("so101_sim" if self.sim else "so101")
+
+    @property
+    def policy_name(self) -> str:
+        """The policy that is meant.
+
+        Raises:
+            ConfigError: A real arm has no default.
+        """
+        if not self.policy and not self.sim:
+            raise ConfigError("policy must be given for a real arm: a name or a .yaml file")
+        return self.policy or "so101_scripted"
+
 
 def so101_async(chosen: So101Async) -> Deployment:
     """Arm, cameras, policy server and ring of an SO101, as far as they are wanted.
@@ -73,18 +89,14 @@ def so101_async(chosen: So101Async) -> Deployment:
             other.
     """
     params_file = config_file("nodes", chosen.params_file or "so101_async")
-    robot_name = chosen.robot or ("so101_sim" if chosen.sim else "so101")
-    policy_name = chosen.policy or ("so101_scripted" if chosen.sim else "")
-    if not policy_name:
-        raise ConfigError("policy must be given for a real arm: a name or a .yaml file")
-    robot = load_robot_spec(config_file("robots", robot_name))
-    policy = load_policy_spec(config_file("policies", policy_name))
+    robot = load_robot_spec(config_file("robots", chosen.robot_name))
+    policy = load_policy_spec(config_file("policies", chosen.policy_name))
     backend = chosen.backend or policy.backend
     topics = [group.topic for group in robot.command_groups.values()]
     dry = chosen.dry_run and not chosen.sim
     nodes = ring(
-        robot=robot_name,
-        policy=policy_name,
+        robot=chosen.robot_name,
+        policy=chosen.policy_name,
         params_file=params_file,
         backend=_reached(chosen, backend, policy),
         instruction=chosen.instruction,
@@ -94,17 +106,17 @@ def so101_async(chosen: So101Async) -> Deployment:
     body: list[Node] = []
     programs: tuple[Program, ...] = ()
     if chosen.sim:
-        facts: dict[str, ParameterValue] = {"robot": robot_name, "seed": chosen.seed}
+        facts: dict[str, ParameterValue] = {"robot": chosen.robot_name, "seed": chosen.seed}
         body.append(Node("simulation", (params_file,), facts, namespace=chosen.namespace))
         if not chosen.server_address and backend in (*_PROTOCOLS, _SCRIPTED):
-            programs = (_scripted_server(chosen, robot_name, policy_name, backend),)
+            programs = (_scripted_server(chosen, backend),)
     else:
-        body += _driver(chosen, robot_name)
+        body += _driver(chosen)
     body += _cameras(chosen, robot)
     return Deployment(nodes=tuple(body), programs=programs) + nodes
 
 
-def _driver(chosen: So101Async, robot_name: str) -> list[Node]:
+def _driver(chosen: So101Async) -> list[Node]:
     if chosen.driver not in _DRIVERS:
         raise ConfigError(f"driver must be one of {', '.join(_DRIVERS)}, found {chosen.driver!r}")
     if chosen.driver == "ros2_control":
@@ -115,7 +127,7 @@ def _driver(chosen: So101Async, robot_name: str) -> list[Node]:
             " calibrate_so101 wrote for it"
         )
     facts: dict[str, ParameterValue] = {
-        "robot": robot_name,
+        "robot": chosen.robot_name,
         "port": chosen.port,
         "calibration": chosen.calibration,
         "dry_run": chosen.dry_run,
@@ -180,15 +192,13 @@ def _address(chosen: So101Async) -> tuple[str, int]:
     return host, int(port)
 
 
-def _scripted_server(
-    chosen: So101Async, robot_name: str, policy_name: str, backend: str
-) -> Program:
+def _scripted_server(chosen: So101Async, backend: str) -> Program:
     """A policy server with the scripted policy, at the address that the ring asks."""
     return Program(
         "vla_ros.serving.policy_server",
         (
             *("--protocol", _PROTOCOLS.get(backend, "gr00t")),
-            *("--backend", _SCRIPTED, "--robot", robot_name, "--policy", policy_name),
+            *("--backend", _SCRIPTED, "--robot", chosen.robot_name, "--policy", chosen.policy_name),
             *("--host", "127.0.0.1", "--port", str(chosen.server_port)),
             *("--latency-ms", f"{chosen.latency_ms:g}"),
             *("--latency-jitter-ms", f"{chosen.latency_jitter_ms:g}"),
