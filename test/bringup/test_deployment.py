@@ -65,7 +65,7 @@ def test_the_ring_has_its_three_nodes() -> None:
     assert set(nodes) == {"aggregator", "inference", "executor"}
     assert nodes["aggregator"].parameters == {"robot": "r", "policy": "p", "instruction": "go"}
     assert nodes["inference"].parameters == {"robot": "r", "policy": "p", "backend.port": 1}
-    assert nodes["executor"].parameters == {"robot": "r", "policy": "p"}
+    assert nodes["executor"].parameters == {"robot": "r", "policy": "p", "dry_run": False}
     assert {node.namespace for node in made.nodes} == {"/n"}
     silent = ring(robot="r", policy="p", params_file=Path("/p.yaml"), backend={})
     assert "instruction" not in silent.nodes[0].parameters

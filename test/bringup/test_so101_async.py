@@ -82,12 +82,11 @@ def test_a_real_arm_is_left_alone_unless_the_user_says_otherwise() -> None:
     )
     dry = so101_async(real)
     assert node(dry, "so101_driver").parameters["dry_run"] is True
-    topic = "forward_position_controller/commands"
-    assert node(dry, "executor").remappings == ((topic, f"dry_run/{topic}"),)
+    assert node(dry, "executor").parameters["dry_run"] is True
     live = so101_async(dataclasses.replace(real, dry_run=False))
     assert node(live, "so101_driver").parameters["dry_run"] is False
-    assert node(live, "executor").remappings == ()
-    assert node(so101_async(So101Async()), "executor").remappings == ()
+    assert node(live, "executor").parameters["dry_run"] is False
+    assert node(so101_async(So101Async()), "executor").parameters["dry_run"] is False
 
 
 @pytest.mark.parametrize(

@@ -35,5 +35,5 @@ def test_the_message_shows_the_whole_status() -> None:
 
 def test_its_state_is_the_mode_and_why() -> None:
     status = Bench().status
-    assert status.state == "idle: stopped"
+    assert status.state == "idle: starting"
     assert dataclasses.replace(status, mode="move", hold_reason="").state == "move"

@@ -18,7 +18,7 @@ from vla_ros.core.status_report import Tally
 
 def test_at_first_nothing_is_known() -> None:
     status = Bench().status
-    assert (status.mode, status.hold_reason, status.detail) == ("idle", "stopped", "")
+    assert (status.mode, status.hold_reason, status.detail) == ("idle", "starting", "")
     assert status.command is None
     assert status.measured is None
     assert (status.last_request_id, status.last_chunk_id) == (0, 0)

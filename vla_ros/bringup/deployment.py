@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def ring(
     backend: Mapping[str, ParameterValue],
     instruction: str = "",
     namespace: str = "",
-    moved: Sequence[tuple[str, str]] = (),
+    dry_run: bool = False,
 ) -> Deployment:
     """The three nodes that make a robot follow a policy.
 
@@ -142,23 +142,17 @@ def ring(
         backend: The inference node's parameters ``backend`` and ``backend.*``.
         instruction: What to do, until the topic says otherwise; empty: what the file says.
         namespace: Where the ring's names live.
-        moved: Topics of the executor's that are somewhere else, from and to.
+        dry_run: Whether commands go to ``dry_run/...``.
     """
     spoken: dict[str, ParameterValue] = {"instruction": instruction} if instruction else {}
     own: dict[str, dict[str, ParameterValue]] = {
         "aggregator": {"robot": robot, "policy": policy, **spoken},
         "inference": {"robot": robot, "policy": policy, **backend},
-        "executor": {"robot": robot, "policy": policy},
+        "executor": {"robot": robot, "policy": policy, "dry_run": dry_run},
     }
     return Deployment(
         nodes=tuple(
-            Node(
-                name,
-                (params_file,),
-                parameters,
-                remappings=tuple(moved) if name == "executor" else (),
-                namespace=namespace,
-            )
+            Node(name, (params_file,), parameters, namespace=namespace)
             for name, parameters in own.items()
         )
     )

@@ -92,8 +92,6 @@ def so101_async(chosen: So101Async) -> Deployment:
     robot = load_robot_spec(config_file("robots", chosen.robot_name))
     policy = load_policy_spec(config_file("policies", chosen.policy_name))
     backend = chosen.backend or policy.backend
-    topics = [group.topic for group in robot.command_groups.values()]
-    dry = chosen.dry_run and not chosen.sim
     nodes = ring(
         robot=chosen.robot_name,
         policy=chosen.policy_name,
@@ -101,7 +99,7 @@ def so101_async(chosen: So101Async) -> Deployment:
         backend=_reached(chosen, backend, policy),
         instruction=chosen.instruction,
         namespace=chosen.namespace,
-        moved=[(topic, f"dry_run/{topic}") for topic in topics] if dry else (),
+        dry_run=chosen.dry_run and not chosen.sim,
     )
     body: list[Node] = []
     programs: tuple[Program, ...] = ()

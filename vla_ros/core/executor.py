@@ -111,6 +111,7 @@ class ActionExecutor:
         """Move from now on. The first command starts from the measured pose, softly."""
         if self._stop is not None:
             self._stop = None
+            self._command = Hold(reasons.STARTING, self._motion.position)
             self._soft_start = True
             self._pace.start()
             self._tracking.reset()

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from vla_ros_msgs.msg import ActionChunk as ActionChunkMsg
@@ -63,7 +61,9 @@ class ExecutorNodeParams:
     start_on_activate: bool = param(
         True, "Begin to move when activated, without a call of ~/start.", read_only=True
     )
-    dry_run: bool = param(False, "Do everything but publish commands.", read_only=True)
+    dry_run: bool = param(
+        False, "Publish commands below dry_run/, where no robot listens.", read_only=True
+    )
     state_rate_hz: float = param(
         20.0, "State messages per second [Hz].", ge=0.1, le=100.0, read_only=True
     )
@@ -100,14 +100,15 @@ class Executor(LifecycleBase):
         )
         self._pose = MeasuredPose(self._robot)
         self._report = ExecutorReport(self, undo, self._robot)
-        self._commands = CommandPublishers(self, undo, self._robot)
+        below = "dry_run/" if params.dry_run else ""
+        self._commands = CommandPublishers(self, undo, self._robot, below=below)
         self._requests = self.publisher(undo, ObservationRequestMsg, "observation_request", NEWEST)
         self._loop = ControlLoop(
             self,
             self._core,
             self._pose,
             self._report,
-            Outlets(self._publish_command, self._publish_request),
+            Outlets(self._commands.publish, self._publish_request),
             realtime_priority=params.realtime_priority,
         )
         self._tuning = TuneService(
@@ -154,10 +155,6 @@ class Executor(LifecycleBase):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _publish_command(self, positions: NDArray[np.float64], period_ns: int) -> None:
-        if not self._params.dry_run:
-            self._commands.publish(positions, period_ns)
 
     def _publish_request(self, request: ObservationRequest) -> None:
         self._requests.publish(request_to_message(request))

@@ -46,19 +46,27 @@ def joint_trajectory(
 class CommandPublishers:
     """Publishes a robot's command to all of its controllers."""
 
-    def __init__(self, node: LifecycleBase, undo: contextlib.ExitStack, robot: RobotSpec) -> None:
+    def __init__(
+        self,
+        node: LifecycleBase,
+        undo: contextlib.ExitStack,
+        robot: RobotSpec,
+        *,
+        below: str = "",
+    ) -> None:
         """Make the publishers.
 
         Args:
             node: Publishes.
             undo: Takes how the publishers are undone.
             robot: Whose controllers there are.
+            below: What stands before the controllers' topics.
         """
         self._groups: list[tuple[Publisher, CommandGroup, slice]] = []
         begin = 0
         for group in robot.command_groups.values():
             message, end = command_type(group), begin + len(group.interfaces)
-            publisher = node.publisher(undo, message, group.topic, COMMAND)
+            publisher = node.publisher(undo, message, below + group.topic, COMMAND)
             self._groups.append((publisher, group, slice(begin, end)))
             begin = end
 
