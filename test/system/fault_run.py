@@ -51,6 +51,7 @@ class FaultRun:
         self._outcome = outcome
         self._faults = faults
         self._deck: list[Fault] = []
+        self._stopped_ns = 0
 
     def run(self, duration_s: float) -> None:
         """Let faults strike for so long.
@@ -81,6 +82,7 @@ class FaultRun:
 
     def _new_world(self) -> None:
         """Another task, so that the policy has something to do."""
+        self._stopped_ns = now_ns()
         with self._ring.stopped():
             self._ring.new_world()
             self._ring.spin_for(0.3)
@@ -132,6 +134,8 @@ class FaultRun:
     def _explain(self, fault: Fault, struck: Struck) -> None:
         """Judge the holds since a fault began."""
         expected = fault.reasons | {hold_reasons.STARTING}
+        if self._stopped_ns > struck.began_ns:
+            expected |= {hold_reasons.STOPPED}  # by ourselves, for another world
         unexpected: dict[str, str] = {}
         for at_ns, why, detail in self._ring.watch.held(struck.began_ns):
             struck.holds[why] = struck.holds.get(why, 0) + 1
