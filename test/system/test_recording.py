@@ -14,13 +14,11 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gr1_pick_and_p
 EPISODES = sorted(DATA.glob("*.npz")) if DATA.is_dir() else []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     "recording",
-    [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if number else [])
-        for number, path in enumerate(EPISODES)
-    ]
+    [pytest.param(path, id=path.stem) for path in EPISODES]
     or [pytest.param(None, marks=pytest.mark.skip(reason=f"no recordings at {DATA}"))],
 )
 def test_every_command_is_the_recorded_action_of_its_moment(

@@ -24,8 +24,9 @@ def keep_off_shared_memory() -> None:
     Raises:
         ConfigError: A profile is not installed.
     """
-    ours = config_file("dds", "fast_dds", suffix=".xml").resolve()
-    chosen = [os.environ[name] for name in PROFILE_VARIABLES if name in os.environ]
-    if all(Path(path).resolve() == ours for path in chosen):
+    ours = config_file("dds", "fast_dds", suffix=".xml").read_bytes()
+    chosen = [Path(os.environ[name]) for name in PROFILE_VARIABLES if name in os.environ]
+    # Another workspace's copy of ours is ours as well.
+    if all(path.is_file() and path.read_bytes() == ours for path in chosen):
         profile = str(config_file("dds", "fast_dds_udp", suffix=".xml"))
         os.environ.update(dict.fromkeys(PROFILE_VARIABLES, profile))
