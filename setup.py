@@ -42,6 +42,7 @@ setup(
         "demo": ["av", "matplotlib"],
         "filters": ["ruckig"],
         "so101": ["rustypot"],
+        "unitree": ["cyclonedds"],
         # Beside it come torch, draccus and safetensors, which are named because they are imported.
         "lerobot": ["lerobot>=0.4.4", "draccus", "safetensors", "torch"],
     },
