@@ -14,6 +14,7 @@ DURATION_S = 80.0
 
 
 @pytest.mark.slow
+@pytest.mark.flaky(reruns=1)
 @pytest.mark.timeout(300)
 def test_whatever_goes_wrong_it_holds_for_a_reason_and_recovers(tmp_path: Path) -> None:
     outcome = fault_run(DURATION_S, seed=1, output=tmp_path)

@@ -15,6 +15,7 @@ EPISODES = sorted(DATA.glob("*.npz")) if DATA.is_dir() else []
 
 
 @pytest.mark.slow
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
     "recording",
