@@ -7,5 +7,5 @@ from hypothesis import settings
 
 # The same examples every time, so that a run can be repeated and the coverage is always the same;
 # no deadline, because a busy machine is not a fault of the code.
-settings.register_profile("vla_ros", derandomize=True, deadline=None)
+settings.register_profile("vla_ros", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("vla_ros")
