@@ -28,6 +28,14 @@ def test_other_policies_need_not_say_it():
     assert policy(POLICY).lerobot is None
 
 
+def test_who_needs_it_says_so():
+    told = policy(POLICY + LEROBOT)
+
+    assert told.lerobot_for("its clients need") is told.lerobot
+    with refused(ConfigError, "policy.yaml: its clients need the section lerobot"):
+        policy(POLICY).lerobot_for("its clients need")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

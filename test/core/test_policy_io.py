@@ -19,10 +19,12 @@ from vla_ros.core.errors import ActionError, ConfigError
 from vla_ros.core.observation import Observation, ObservationRequest
 from vla_ros.core.policy_io import (
     PolicyInput,
+    action_columns,
     actions_by_key,
     actions_from,
     observation_from,
     policy_input,
+    split_columns,
 )
 from vla_ros.core.policy_spec import PolicySpec
 
@@ -295,3 +297,25 @@ def test_what_a_server_answers_is_what_a_client_executes(data: st.DataObject):
 
     order = [names.index(name) for name in spec.action_names]
     np.testing.assert_allclose(executed, actions[:, order], rtol=1e-9, atol=1e-6)
+
+
+def test_the_state_of_all_keys_is_one_vector():
+    assert policy_input(PAIR, observation()).state_vector.tolist() == [3.0, 10.0, 0.3]
+    assert policy_input(BLIND, observation()).state_vector.shape == (0,)
+
+
+def test_the_columns_of_a_chunk_are_in_the_order_of_the_keys_and_in_their_units():
+    names = ("g/position", "a/position", "b/position")
+    chunk = ActionChunk(7, PAIR.step_ns, names, np.array([[0.3, 0.1, 0.2]]))
+
+    assert action_columns(PAIR, chunk).tolist() == [[3.0, 10.0, 0.3]]
+
+
+def test_columns_are_split_by_key_and_what_is_too_much_is_the_last_key_s():
+    split = split_columns(PAIR.action, np.arange(8.0).reshape(2, 4))
+
+    assert {key: part.tolist() for key, part in split.items()} == {
+        "arm": [[0.0, 1.0], [4.0, 5.0]],
+        "hand": [[2.0, 3.0], [6.0, 7.0]],
+    }
+    assert split_columns({}, np.zeros(0)) == {}

@@ -182,6 +182,12 @@ def test_numbers_of_another_length_are_refused(value: object, found: str):
         section(x=value).numbers("x", length=2)
 
 
+def test_scales_are_numbers_of_which_none_is_zero():
+    assert section(x=[1, -2.5]).scales("x", length=2) == (1.0, -2.5)
+    with refused(ConfigError, "robot.yaml: x: must not hold zero, found [1.0, 0.0]"):
+        section(x=[1, 0]).scales("x", length=2)
+
+
 def test_an_entry_is_read():
     it = section(rate={"hz": 2})
 

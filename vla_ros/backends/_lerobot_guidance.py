@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vla_ros.backends._guided_inpainting import Schedule
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.observation import Prefix
-from vla_ros.core.policy_io import actions_by_key
+from vla_ros.core.policy_io import action_columns
 from vla_ros.core.policy_spec import PolicySpec
 
 
@@ -52,8 +52,7 @@ def guidance_from(policy: PolicySpec, prefix: Prefix) -> Guidance:
         ActionError: It lacks an interface that the policy commands, or is not finite.
     """
     committed = ActionChunk(0, policy.step_ns, prefix.names, prefix.actions).first(policy.horizon)
-    columns = actions_by_key(policy, committed).values()
-    actions = np.concatenate(list(columns), axis=1).astype(np.float32)
+    actions = action_columns(policy, committed).astype(np.float32)
     due = math.ceil(prefix.inference_delay_s * policy.rate_hz - 1e-6)
     delay = min(due, committed.horizon)
     # The weights fall all the way to where the prefix ends: a pull that stops short is a kink.

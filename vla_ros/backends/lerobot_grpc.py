@@ -23,13 +23,12 @@ from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import (
     ActionError,
     BackendSilent,
-    ConfigError,
     RemotePolicyError,
     WireFormatError,
 )
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
-from vla_ros.core.policy_io import PolicyInput, actions_from, policy_input
+from vla_ros.core.policy_io import PolicyInput, actions_from, policy_input, split_columns
 from vla_ros.wire.lerobot.actions import TimedActions, decode_actions
 from vla_ros.wire.lerobot.features import features_of
 from vla_ros.wire.lerobot.methods import (
@@ -39,13 +38,11 @@ from vla_ros.wire.lerobot.methods import (
     SEND_POLICY_INSTRUCTIONS,
     address_of,
 )
-from vla_ros.wire.lerobot.observation import TimedObservation, encode_observation
+from vla_ros.wire.lerobot.observation import TASK, TimedObservation, encode_observation
 from vla_ros.wire.lerobot.policy_setup import PolicySetup, encode_policy_setup
 from vla_ros.wire.lerobot.protobuf import decode_data, encode_data, observation_parts
 
 _MEBIBYTE = 1024 * 1024
-# LeRobot's key of the instruction.
-_TASK = "task"
 # A policy that fails is loaded anew after this many times as long as loading it took.
 _RELOAD_AFTER = 10.0
 
@@ -85,12 +82,8 @@ class Backend(PolicyBackend):
             ConfigError: The policy's description does not say what LeRobot has to be told.
         """
         super().__init__(config, **facts)
-        if self.policy.lerobot is None:
-            raise ConfigError(
-                f"{self.policy.source}: backend lerobot_grpc needs the section lerobot"
-            )
         self._config = config
-        self._lerobot = self.policy.lerobot
+        self._lerobot = self.policy.lerobot_for("backend lerobot_grpc needs")
         self._max_bytes = config.max_message_mib * _MEBIBYTE
         self._channel = GrpcChannel(
             address_of(config.host, config.port),
@@ -140,13 +133,9 @@ class Backend(PolicyBackend):
                 f"the actions of {self.policy.source} must be {expected}, for"
                 f" {', '.join(self._lerobot.action)}; found {answer.actions.shape}"
             )
-        ends = np.cumsum([len(key.interfaces) for key in self.policy.action.values()])
-        by_key = dict(
-            zip(self.policy.action, np.split(answer.actions, ends[:-1], axis=1), strict=True)
-        )
         return self.chunk(
             observation,
-            actions_from(self.policy, by_key),
+            actions_from(self.policy, split_columns(self.policy.action, answer.actions)),
             sent_ns=sent_ns,
             received_ns=received_ns,
         )
@@ -232,14 +221,13 @@ class Backend(PolicyBackend):
             self._first_ns = stamp_ns
         step = round((stamp_ns - self._first_ns) / self.policy.step_ns)
         self._label = max(step, self._label + 1)
-        state = np.concatenate([*given.state.values(), np.zeros(0)])
         return TimedObservation(
             timestamp=stamp_ns * 1e-9,
             timestep=self._label,
             values={
-                **dict(zip(self._lerobot.state, state.tolist(), strict=True)),
+                **dict(zip(self._lerobot.state, given.state_vector.tolist(), strict=True)),
                 **given.video,
-                _TASK: given.language[self.policy.instruction_key],
+                TASK: given.language[self.policy.instruction_key],
             },
             # Without it the server drops what differs little from the last, by its own measure.
             must_go=True,

@@ -23,7 +23,7 @@ from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
-from vla_ros.core.policy_io import actions_from, policy_input
+from vla_ros.core.policy_io import actions_from, policy_input, split_columns
 
 if TYPE_CHECKING:
     from vla_ros.backends._lerobot_model import LeRobotModel
@@ -71,11 +71,7 @@ class Backend(PolicyBackend):
             ConfigError: The policy's description does not say what LeRobot has to be told.
         """
         super().__init__(config, **facts)
-        if self.policy.lerobot is None:
-            raise ConfigError(
-                f"{self.policy.source}: backend lerobot_local needs the section lerobot"
-            )
-        self._lerobot = self.policy.lerobot
+        self._lerobot = self.policy.lerobot_for("backend lerobot_local needs")
 
     def connect(self) -> PolicyInfo:
         """Load the policy, check it against the description, and let it infer once.
@@ -111,11 +107,8 @@ class Backend(PolicyBackend):
         sent_ns = self.now_ns()
         values = self._predict(self._model, observation, guidance)
         received_ns = self.now_ns()
-        ends = np.cumsum([len(key.interfaces) for key in self.policy.action.values()])
-        by_key = dict(zip(self.policy.action, np.split(values, ends[:-1], axis=1), strict=True))
-        return self.chunk(
-            observation, actions_from(self.policy, by_key), sent_ns=sent_ns, received_ns=received_ns
-        )
+        actions = actions_from(self.policy, split_columns(self.policy.action, values))
+        return self.chunk(observation, actions, sent_ns=sent_ns, received_ns=received_ns)
 
     def reset(self) -> None:
         """Make the policy forget the episode."""
@@ -195,11 +188,10 @@ class Backend(PolicyBackend):
         self, model: LeRobotModel, observation: Observation, guidance: Guidance | None
     ) -> NDArray[np.float32]:
         given = policy_input(self.policy, observation)
-        state = np.concatenate([*given.state.values(), np.zeros(0)])
+        state = given.state_vector.astype(np.float32)
         values = model.predict(
-            observation.stamp_ns, given.video, state.astype(np.float32), observation.instruction,
-            guidance,
-        )  # fmt: skip
+            observation.stamp_ns, given.video, state, observation.instruction, guidance
+        )
         return values[: self.policy.horizon]
 
 

@@ -62,9 +62,7 @@ def read_joint_map(section: Section, interfaces: tuple[str, ...]) -> JointMap:
     known = same(interfaces)
     scale, offset = known.scale, known.offset
     if section.has("scale"):
-        scale = section.numbers("scale", length=len(interfaces))
-        if not all(scale):
-            raise section.error(f"must not hold zero, found {list(scale)}", "scale")
+        scale = section.scales("scale", length=len(interfaces))
     if section.has("offset"):
         offset = section.numbers("offset", length=len(interfaces))
         for name, value in zip(interfaces, offset, strict=True):

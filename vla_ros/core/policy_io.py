@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ActionError, ConfigError, VlaRosError
 from vla_ros.core.observation import Observation, ObservationRequest, require_image
 from vla_ros.core.policy_spec import KeyMap, PolicySpec
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +36,11 @@ class PolicyInput:
     video: Mapping[str, NDArray[np.uint8]]
     state: Mapping[str, NDArray[np.float64]]
     language: Mapping[str, str]
+
+    @property
+    def state_vector(self) -> NDArray[np.float64]:
+        """(D,) The state of all keys, key after key."""
+        return np.concatenate([*self.state.values(), np.zeros(0)])
 
 
 def policy_input(policy: PolicySpec, observation: Observation) -> PolicyInput:
@@ -135,6 +143,30 @@ def actions_by_key(policy: PolicySpec, chunk: ActionChunk) -> dict[str, NDArray[
         )
         for key, mapping in policy.action.items()
     }
+
+
+def action_columns(policy: PolicySpec, chunk: ActionChunk) -> NDArray[np.float64]:
+    """(H, D) A chunk in the policy's units, key after key.
+
+    Raises:
+        ActionError: The chunk lacks an interface that the policy's keys name.
+    """
+    return np.concatenate(list(actions_by_key(policy, chunk).values()), axis=1)
+
+
+def split_columns(
+    keys: Mapping[str, KeyMap], values: NDArray[Number]
+) -> dict[str, NDArray[Number]]:
+    """Key to its (..., d) columns of a vector that has all keys, key after key.
+
+    Args:
+        keys: The policy's keys of the state, or of the action.
+        values: (..., D) In the policy's units. Columns too many are the last key's, where whoever
+            checks its shape finds them.
+    """
+    ends = np.cumsum([len(mapping.interfaces) for mapping in keys.values()], dtype=np.intp)
+    # Without keys there is one part all the same.
+    return dict(zip(keys, np.split(values, ends[:-1], axis=-1), strict=False))
 
 
 def _require(kind: str, expected: Mapping[str, object], given: Mapping[str, object]) -> None:

@@ -95,6 +95,19 @@ class PolicySpec:
         """(D,) All interfaces that the policy is shown, key after key."""
         return tuple(name for key in self.state.values() for name in key.interfaces)
 
+    def lerobot_for(self, who_needs: str) -> LeRobotSpec:
+        """What LeRobot has to be told.
+
+        Args:
+            who_needs: Who needs it, for the error: a subject and its verb.
+
+        Raises:
+            ConfigError: The description does not say it.
+        """
+        if self.lerobot is None:
+            raise ConfigError(f"{self.source}: {who_needs} the section lerobot")
+        return self.lerobot
+
     def check_against(self, robot: RobotSpec) -> None:
         """Refuse a policy that does not fit a robot.
 
@@ -169,10 +182,8 @@ def _key_map(section: Section) -> KeyMap:
     interfaces = section.texts("interfaces")
     unit = section.choice("unit", *_UNIT_SCALE, "affine", *LEROBOT_UNITS)
     if unit == "affine":
-        scale = np.array(section.numbers("scale", length=len(interfaces)))
+        scale = np.array(section.scales("scale", length=len(interfaces)))
         offset = np.array(section.numbers("offset", length=len(interfaces)))
-        if not scale.all():
-            raise section.error(f"must not hold zero, found {scale.tolist()}", "scale")
     elif unit in LEROBOT_UNITS:
         scale, offset = read_lerobot_unit(section, unit, interfaces)
     else:

@@ -173,6 +173,17 @@ class Section:
             numbers.append(number)
         return tuple(numbers)
 
+    def scales(self, key: str, *, length: int) -> tuple[float, ...]:
+        """As ``numbers``, none of them zero: what is multiplied by them can be undone.
+
+        Raises:
+            ConfigError: As of ``numbers``, or one is zero.
+        """
+        scales = self.numbers(key, length=length)
+        if not all(scales):
+            raise self.error(f"must not hold zero, found {list(scales)}", key)
+        return scales
+
     def section(self, key: str) -> Section:
         """The mapping under a key; whoever takes it must finish it.
 

@@ -19,18 +19,16 @@ import numpy as np
 from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.observation import Observation
-from vla_ros.core.policy_io import PolicyInput, actions_by_key, observation_from
+from vla_ros.core.policy_io import PolicyInput, action_columns, observation_from, split_columns
 from vla_ros.wire.lerobot.actions import TimedActions, encode_actions
 from vla_ros.wire.lerobot.features import features_from
-from vla_ros.wire.lerobot.observation import TimedObservation, decode_observation
+from vla_ros.wire.lerobot.observation import TASK, TimedObservation, decode_observation
 from vla_ros.wire.lerobot.policy_setup import PolicySetup, decode_policy_setup
 from vla_ros.wire.lerobot.protobuf import decode_data, encode_data
 from vla_ros.wire.shown import shown
 
 MAX_CLIENTS = 16
 FORGOTTEN_AFTER_S = 60.0
-# LeRobot's key of the instruction.
-_TASK = "task"
 # What 64 bits of nanoseconds can say.
 _MAX_TIME_S = 9e9
 
@@ -99,9 +97,7 @@ class LeRobotService:
         """
         self._backend = backend
         self._policy = backend.policy
-        if self._policy.lerobot is None:
-            raise ConfigError(f"{self._policy.source}: LeRobot's clients need the section lerobot")
-        self._lerobot = self._policy.lerobot
+        self._lerobot = self._policy.lerobot_for("LeRobot's clients need")
         self.checkpoints = frozenset(checkpoints) or frozenset({self._lerobot.checkpoint})
         self._max_bytes = max_bytes
         self._sessions: dict[str, _Session] = {}
@@ -209,8 +205,7 @@ class LeRobotService:
             VlaRosError: The policy gave none.
         """
         chunk = self._backend.infer(seen.observation)
-        by_key = actions_by_key(self._policy, chunk)
-        actions = np.concatenate(list(by_key.values()), axis=1, dtype=np.float32)
+        actions = action_columns(self._policy, chunk).astype(np.float32)
         wanted = np.ascontiguousarray(actions[: seen.count, list(seen.columns)])
         steps = np.arange(len(wanted))
         answer = TimedActions(
@@ -236,11 +231,9 @@ class LeRobotService:
             if not isinstance(value, float):
                 raise ConfigError(f"state {name!r} must be a number, found {shown(value)}")
             numbers.append(value)
-        task = values.get(_TASK, "")
+        task = values.get(TASK, "")
         if not isinstance(task, str):
-            raise ConfigError(f"{_TASK} must be a text, found {shown(task)}")
-        lengths = [len(key.interfaces) for key in self._policy.state.values()]
-        parts = np.split(np.array(numbers), np.cumsum(lengths))
+            raise ConfigError(f"{TASK} must be a text, found {shown(task)}")
         images = {
             key: image
             for key in self._policy.video
@@ -248,7 +241,7 @@ class LeRobotService:
         }
         given = PolicyInput(
             video=images,
-            state=dict(zip(self._policy.state, parts, strict=False)),
+            state=split_columns(self._policy.state, np.array(numbers)),
             language={self._policy.instruction_key: task},
         )
         return observation_from(self._policy, given, stamp_ns=round(sent.timestamp * 1e9))

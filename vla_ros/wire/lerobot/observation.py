@@ -19,6 +19,8 @@ from vla_ros.wire.lerobot.timed_data import HELPERS, moment_of
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.shown import shown
 
+# LeRobot's key of the instruction.
+TASK = "task"
 _TIMED_OBSERVATION = Global(HELPERS, "TimedObservation")
 _ALLOWED: Allowed = {_TIMED_OBSERVATION: Record, **NUMPY}
 
