@@ -216,11 +216,6 @@ COMMANDED = "interfaces: [a/position, w/position]"
             "top level: topic 'left/image_raw' stands in more than one entry; one is allowed",
         ),
         (
-            "topic: hand_states",
-            "topic: joint_states",
-            "topic 'joint_states' stands in more than one",
-        ),
-        (
             "topic: arm/commands",
             "topic: hand_states",
             "topic 'hand_states' stands in more than one",
@@ -272,3 +267,9 @@ def test_a_part_is_a_mapping(key: str, value: str, found: str):
 def test_a_part_must_be_there(key: str):
     with refused(ConfigError, f"robot.yaml: {key}: required mapping is missing (keys present: "):
         robot(changed(ROBOT, f"\n{key}:\n", f"\n{key}_:\n"))
+
+
+def test_state_streams_may_share_a_topic():
+    spec = robot(changed(ROBOT, "topic: hand_states", "topic: joint_states"))
+
+    assert [stream.topic for stream in spec.state_streams.values()] == ["joint_states"] * 2

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
@@ -10,7 +12,12 @@ from test.core.helpers import robot
 from vla_ros.core.errors import ObservationError
 from vla_ros.core.joint_map import JointMap, same
 from vla_ros.core.robot_spec import StateStream
-from vla_ros.ros.joint_states import JointStateReader, MeasuredPose, joint_state_message
+from vla_ros.ros.joint_states import (
+    JointStateReader,
+    MeasuredPose,
+    joint_state_message,
+    joint_state_readers,
+)
 
 NAN = float("nan")
 NAMES = ("b/position", "a/position", "b/velocity")
@@ -28,6 +35,28 @@ def test_values_are_picked_by_name_whatever_the_order():
 
     for found in (first, second, first):
         np.testing.assert_array_equal(reader.values(found), [2.0, 1.0, 0.2])
+
+
+def test_streams_that_share_a_topic_know_whose_a_message_is():
+    hand = ("c/position",)
+    alone = ("d/position",)
+    readers = joint_state_readers(
+        {
+            "arm": STREAM,
+            "hand": dataclasses.replace(STREAM, interfaces=hand, map=same(hand)),
+            "base": StateStream("elsewhere", "joint_state", alone, 0.1, same(alone)),
+        }
+    )
+
+    def whose(*joints: str) -> list[str]:
+        told = message(name=list(joints))
+        return [name for name, reader in readers.items() if not reader.is_for_another(told)]
+
+    assert whose("a", "b") == ["arm", "base"]
+    assert whose("c") == ["hand", "base"]
+    assert whose("a", "b", "c") == ["arm", "hand", "base"]
+    # A message of nobody's is looked at, and refused with words.
+    assert whose("x") == whose() == ["arm", "hand", "base"]
 
 
 def test_a_message_may_carry_velocities_and_efforts():

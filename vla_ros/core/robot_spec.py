@@ -55,7 +55,7 @@ class StateStream:
     """One topic of measured state.
 
     Attributes:
-        topic: Relative topic name.
+        topic: Relative topic name; several streams may share it.
         type: The message: ``joint_state`` is sensor_msgs/JointState.
         interfaces: (D,) What is taken from it, in this order.
         max_age_s: An older sample is stale.
@@ -230,12 +230,13 @@ def _check(spec: RobotSpec, root: Section) -> None:
             raise root.error(f"{name} stands in more than one entry; one is allowed", key)
     for name in repeated((*spec.cameras, *spec.state_streams)):
         raise root.error(f"{name!r} is a camera as well; a name stands for one", "state_streams")
-    entries: tuple[CameraSpec | StateStream | CommandGroup, ...] = (
+    entries: tuple[CameraSpec | CommandGroup, ...] = (
         *spec.cameras.values(),
-        *spec.state_streams.values(),
         *spec.command_groups.values(),
     )
-    for topic in repeated(entry.topic for entry in entries):
+    # Parts of a body may tell their joints on one topic, as ROS drivers do.
+    measured = {stream.topic for stream in spec.state_streams.values()}
+    for topic in repeated((*measured, *(entry.topic for entry in entries))):
         raise root.error(f"topic {topic!r} stands in more than one entry; one is allowed")
     for name in spec.command_names:
         if name not in spec.limits:

@@ -28,7 +28,7 @@ from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
 from vla_ros.core.synchronizer import Synchronizer
 from vla_ros.ros.diagnostics import Diagnostics, Level, Status
 from vla_ros.ros.images import message_type
-from vla_ros.ros.joint_states import JointStateReader
+from vla_ros.ros.joint_states import JointStateReader, joint_state_readers
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.observations import observation_to_message
 from vla_ros.ros.process import run
@@ -83,9 +83,9 @@ class Aggregator(LifecycleBase):
         for name, camera in self._robot.cameras.items():
             kind = message_type(camera)
             self.subscribe(undo, kind, camera.topic, partial(self._on_image, name), SENSOR)
+        readers = joint_state_readers(self._robot.state_streams)
         for name, stream in self._robot.state_streams.items():
-            reader = JointStateReader(name, stream)
-            callback = partial(self._on_state, name, reader)
+            callback = partial(self._on_state, name, readers[name])
             self.subscribe(undo, JointState, stream.topic, callback, SENSOR)
         self._hear_instructions(undo)
         request = ObservationRequest
@@ -122,6 +122,8 @@ class Aggregator(LifecycleBase):
         self._synchronizer.push_image(camera, ns_from_time(message.header.stamp), message)
 
     def _on_state(self, stream: str, reader: JointStateReader, message: JointState) -> None:
+        if reader.is_for_another(message):
+            return
         self._rates[stream].received(time.monotonic_ns())
         self._watch_clock()
         try:

@@ -25,7 +25,7 @@ from vla_ros.core.episode_log import EpisodeLog
 from vla_ros.core.robot_spec import CommandGroup, RobotSpec
 from vla_ros.ros.commands import command_type
 from vla_ros.ros.images import camera_image, message_type, rgb_from_camera_image
-from vla_ros.ros.joint_states import JointStateReader
+from vla_ros.ros.joint_states import JointStateReader, joint_state_readers
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.qos import EVENT, SENSOR
 from vla_ros.ros.stamps import ns_from_time
@@ -76,9 +76,10 @@ class EpisodeWatcher:
             on_command = self._on_sent_command if _TELLS_WHEN_SENT else self._on_command
             callback = partial(on_command, group, places)
             subscribe(command_type(group), group.topic, callback, EVENT)
+        readers = joint_state_readers(robot.state_streams)
         for name, stream in robot.state_streams.items():
-            reader = JointStateReader(name, stream)
-            subscribe(JointState, stream.topic, partial(self._on_measured, name, reader), SENSOR)
+            on_measured = partial(self._on_measured, name, readers[name])
+            subscribe(JointState, stream.topic, on_measured, SENSOR)
 
     @property
     def ticks(self) -> int:
@@ -206,6 +207,8 @@ class EpisodeWatcher:
             self._add("command", stamp_ns, self._command)
 
     def _on_measured(self, stream: str, reader: JointStateReader, message: JointState) -> None:
+        if reader.is_for_another(message):
+            return
         self.measured_ns = ns_from_time(message.header.stamp)
         self._add(f"measured.{stream}", self.measured_ns, reader.values(message))
 

@@ -39,7 +39,7 @@ from vla_ros.nodes.executor_tuning import TuneService
 from vla_ros.nodes.run_policy import RunPolicyServer
 from vla_ros.ros.commands import CommandPublishers
 from vla_ros.ros.diagnostics import Diagnostics, Status
-from vla_ros.ros.joint_states import JointStateReader, MeasuredPose
+from vla_ros.ros.joint_states import JointStateReader, MeasuredPose, joint_state_readers
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.process import run
 from vla_ros.ros.qos import EVENT, NEWEST, SENSOR
@@ -134,10 +134,11 @@ class Executor(LifecycleBase):
 
     def activate(self, undo: contextlib.ExitStack) -> None:
         """Listen, and begin to tick."""
+        readers = joint_state_readers(self._robot.state_streams)
         for name in self._pose.streams:
-            stream = self._robot.state_streams[name]
-            callback = partial(self._on_state, name, JointStateReader(name, stream))
-            self.subscribe(undo, JointState, stream.topic, callback, SENSOR)
+            topic = self._robot.state_streams[name].topic
+            callback = partial(self._on_state, name, readers[name])
+            self.subscribe(undo, JointState, topic, callback, SENSOR)
         self.subscribe(undo, ActionChunkMsg, "action_chunk", self._on_chunk, EVENT)
         self.subscribe(undo, RequestFailure, "request_failure", self._on_failure, EVENT)
         self.every(undo, 1.0 / self._params.state_rate_hz, self._publish_state)
@@ -160,6 +161,8 @@ class Executor(LifecycleBase):
         self._requests.publish(request_to_message(request))
 
     def _on_state(self, stream: str, reader: JointStateReader, message: JointState) -> None:
+        if reader.is_for_another(message):
+            return
         try:
             values = reader.values(message)
         except ObservationError as error:

@@ -6,7 +6,7 @@ A reader belongs to one thread; ``MeasuredPose`` is written by one thread and re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -48,21 +48,45 @@ def joint_state_message(
     return message
 
 
+def joint_state_readers(streams: Mapping[str, StateStream]) -> dict[str, JointStateReader]:
+    """Stream name to its reader, for all streams of a robot, some of which may share a topic."""
+    return {
+        name: JointStateReader(
+            name,
+            stream,
+            others=(
+                joint
+                for other in streams.values()
+                if other is not stream and other.topic == stream.topic
+                for joint in other.map.joints
+            ),
+        )
+        for name, stream in streams.items()
+    }
+
+
 class JointStateReader:
     """Picks one stream's interfaces out of its messages, by joint name."""
 
-    def __init__(self, name: str, stream: StateStream) -> None:
+    def __init__(self, name: str, stream: StateStream, *, others: Iterable[str] = ()) -> None:
         """Read for a stream.
 
         Args:
             name: The stream's name, for errors.
             stream: Its description.
+            others: Joints of other streams with the same topic.
         """
         self._name = name
         self._interfaces = stream.interfaces
         self._map = stream.map
+        self._own = frozenset(stream.map.joints)
+        self._others = frozenset(others) - self._own
         self._joints: Sequence[str] = ()
         self._picks: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def is_for_another(self, message: JointState) -> bool:
+        """Whether a message is of other streams with the same topic, and of them alone."""
+        return self._own.isdisjoint(message.name) and not self._others.isdisjoint(message.name)
 
     def values(self, message: JointState) -> NDArray[np.float64]:
         """(D,) What was measured, in the order of the stream's interfaces.
