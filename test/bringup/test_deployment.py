@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vla_ros.bringup.deployment import Deployment, Node, Program, ring, transport
+from vla_ros.bringup.deployment import (
+    Deployment,
+    Node,
+    Program,
+    policy_server,
+    ring,
+    transport,
+)
 
 
 def test_a_node_as_a_command_line() -> None:
@@ -42,6 +49,27 @@ def test_a_program_as_a_command_line() -> None:
         "1",
     ]
     assert program.name == "policy_server"
+
+
+def test_processes_of_several_robots_have_names_of_their_own() -> None:
+    assert Node("executor", namespace="robot_0").name == "robot_0.executor"
+    assert Node("usb_camera", namespace="/lab/left/", called="wrist").name == "lab.left.wrist"
+    assert Program("vla_ros.sim.rollout", namespace="robot_1").name == "robot_1.rollout"
+
+
+def test_a_policy_server_for_this_machine() -> None:
+    server = policy_server(
+        robot="r", policy="p", port=7, backend="replay", latency_ms=20.0, options={"recording": "f"}
+    )
+    text = " ".join(server.command())
+    for words in (
+        "-m vla_ros.serving.policy_server --protocol gr00t --robot r --policy p",
+        "--backend replay --host 127.0.0.1 --port 7",
+        "--latency-ms 20 --latency-jitter-ms 0",
+        "--backend-option recording=f",
+    ):
+        assert words in text
+    assert "--backend" not in policy_server(robot="r", policy="p", port=7).arguments
 
 
 def test_deployments_add_up_and_programs_come_first() -> None:

@@ -54,8 +54,8 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The node's name, and the process's in logs."""
-        return self.called or self.executable
+        """The process's name in logs: the namespace's and the node's."""
+        return _within(self.namespace, self.called or self.executable)
 
     def command(self) -> list[str]:
         """The command line that runs it."""
@@ -80,15 +80,17 @@ class Program:
     Attributes:
         module: The Python module that is run.
         arguments: Its command line.
+        namespace: Whose it is, where there is more than one.
     """
 
     module: str
     arguments: tuple[str, ...] = ()
+    namespace: str = ""
 
     @property
     def name(self) -> str:
         """The process's name in logs."""
-        return self.module.rpartition(".")[2]
+        return _within(self.namespace, self.module.rpartition(".")[2])
 
     def command(self) -> list[str]:
         """The command line that runs it."""
@@ -156,6 +158,50 @@ def ring(
             for name, parameters in own.items()
         )
     )
+
+
+def policy_server(
+    *,
+    robot: str,
+    policy: str,
+    port: int,
+    backend: str = "",
+    protocol: str = "gr00t",
+    latency_ms: float = 0.0,
+    latency_jitter_ms: float = 0.0,
+    options: Mapping[str, str] | None = None,
+) -> Program:
+    """A policy server for whoever is on this machine.
+
+    Args:
+        robot: A robot's name or description file.
+        policy: A policy's name or description file.
+        port: Where it listens.
+        backend: How it reaches the policy; empty: what the policy's file says.
+        protocol: What its clients speak.
+        latency_ms: How long it delays its answers.
+        latency_jitter_ms: By how much at most that delay varies.
+        options: Parameters of the backend.
+    """
+    return Program(
+        "vla_ros.serving.policy_server",
+        (
+            *("--protocol", protocol, "--robot", robot, "--policy", policy),
+            *(("--backend", backend) if backend else ()),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--latency-ms", f"{latency_ms:g}", "--latency-jitter-ms", f"{latency_jitter_ms:g}"),
+            *(
+                word
+                for name, value in (options or {}).items()
+                for word in ("--backend-option", f"{name}={value}")
+            ),
+        ),
+    )
+
+
+def _within(namespace: str, name: str) -> str:
+    """A name that is also one of a file."""
+    return ".".join([*namespace.strip("/").split("/"), name]) if namespace.strip("/") else name
 
 
 def _yaml(value: ParameterValue) -> str:

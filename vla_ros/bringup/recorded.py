@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vla_ros.bringup.deployment import Deployment, Node, Program, ring
+from vla_ros.bringup.deployment import Deployment, Node, policy_server, ring
 from vla_ros.core.config_files import config_file
 
 
@@ -50,13 +50,12 @@ def recorded(chosen: Recorded) -> Deployment:
     source = Node(
         "recording_source", (params_file,), {"robot": chosen.robot, "recording": recording}
     )
-    server = Program(
-        "vla_ros.serving.policy_server",
-        (
-            *("--backend", "replay", "--robot", chosen.robot, "--policy", chosen.policy),
-            *("--backend-option", f"recording={recording}"),
-            *("--host", "127.0.0.1", "--port", str(chosen.server_port)),
-            *("--latency-ms", f"{chosen.latency_ms:g}"),
-        ),
+    server = policy_server(
+        robot=chosen.robot,
+        policy=chosen.policy,
+        port=chosen.server_port,
+        backend="replay",
+        latency_ms=chosen.latency_ms,
+        options={"recording": recording},
     )
     return Deployment(nodes=(source,), programs=(server,)) + nodes

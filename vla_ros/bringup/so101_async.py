@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_ros.bringup.deployment import Deployment, Node, ParameterValue, Program, ring
+from vla_ros.bringup.deployment import (
+    Deployment,
+    Node,
+    ParameterValue,
+    Program,
+    policy_server,
+    ring,
+)
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.policy_spec import PolicySpec, load_policy_spec
@@ -107,7 +114,17 @@ def so101_async(chosen: So101Async) -> Deployment:
         facts: dict[str, ParameterValue] = {"robot": chosen.robot_name, "seed": chosen.seed}
         body.append(Node("simulation", (params_file,), facts, namespace=chosen.namespace))
         if not chosen.server_address and backend in (*_PROTOCOLS, _SCRIPTED):
-            programs = (_scripted_server(chosen, backend),)
+            programs = (
+                policy_server(
+                    robot=chosen.robot_name,
+                    policy=chosen.policy_name,
+                    port=chosen.server_port,
+                    backend=_SCRIPTED,
+                    protocol=_PROTOCOLS.get(backend, "gr00t"),
+                    latency_ms=chosen.latency_ms,
+                    latency_jitter_ms=chosen.latency_jitter_ms,
+                ),
+            )
     else:
         body += _driver(chosen)
     body += _cameras(chosen, robot)
@@ -188,17 +205,3 @@ def _address(chosen: So101Async) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"server_address must be HOST:PORT, found {chosen.server_address!r}")
     return host, int(port)
-
-
-def _scripted_server(chosen: So101Async, backend: str) -> Program:
-    """A policy server with the scripted policy, at the address that the ring asks."""
-    return Program(
-        "vla_ros.serving.policy_server",
-        (
-            *("--protocol", _PROTOCOLS.get(backend, "gr00t")),
-            *("--backend", _SCRIPTED, "--robot", chosen.robot_name, "--policy", chosen.policy_name),
-            *("--host", "127.0.0.1", "--port", str(chosen.server_port)),
-            *("--latency-ms", f"{chosen.latency_ms:g}"),
-            *("--latency-jitter-ms", f"{chosen.latency_jitter_ms:g}"),
-        ),
-    )
