@@ -18,8 +18,9 @@ setup:  ## make .venv and build the packages (all other targets do this first)
 	@scripts/setup.sh
 
 # The shell quotes what the user gave, so that an instruction may hold any character.
-demo: setup  ## run episodes over real ROS 2; EPISODES= SEED= LATENCY_MS= INSTRUCTION= RECORDING=
+demo: setup  ## run episodes over real ROS 2; ROBOT=g1 EPISODES= SEED= LATENCY_MS= ...
 	@$(RUN) python -m vla_ros.bringup.demo --output out/demo \
+		$${ROBOT:+--robot "$$ROBOT"} $${POLICY:+--policy "$$POLICY"} \
 		$${EPISODES:+--episodes "$$EPISODES"} $${SEED:+--seed "$$SEED"} \
 		$${LATENCY_MS:+--latency-ms "$$LATENCY_MS"} \
 		$${INSTRUCTION:+--instruction "$$INSTRUCTION"} $${RECORDING:+--recording "$$RECORDING"}
@@ -48,7 +49,8 @@ format: setup  ## format the code, mend what can be mended
 	@$(RUN) ruff format .
 
 bench: setup  ## run the benchmarks
-	@set -e; for program in benchmarks/bench_*.py; do $(RUN) python "$$program"; done
+	@set -e; for program in benchmarks/bench_*.py; do \
+		$(RUN) python -m "benchmarks.$$(basename "$$program" .py)"; done
 
 bench-execution: setup  ## run every way to execute chunks, ours and others' (half an hour); EPISODES=
 	@$(RUN) python -m benchmarks.execution $${EPISODES:+--episodes "$$EPISODES"}

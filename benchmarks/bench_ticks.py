@@ -25,21 +25,20 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.node import Node as RosNode
-from sensor_msgs.msg import Image, JointState
 from vla_ros_msgs.msg import ExecutorState, Observation
 
+from benchmarks import fake_arm
 from vla_ros.bringup.deployment import Deployment, Node, Program
 from vla_ros.bringup.processes import ProcessGroup
 from vla_ros.core.action_chunk import ActionChunk, ChunkTiming
 from vla_ros.core.config_files import config_file
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.robot_spec import load_robot_spec
-from vla_ros.ros.qos import EVENT, LATCHED, NEWEST, SENSOR, STATE
+from vla_ros.ros.qos import EVENT, LATCHED, NEWEST
 from vla_ros.ros.ring_messages import chunk_to_message
 from vla_ros.ros.stamps import ns_from_time
 
 DOMAIN = 78
-HEIGHT, WIDTH, CAMERA_HZ, STATE_HZ = 480, 640, 30.0, 100.0
 CAMERAS = ("one", "two", "three")
 THINKS_S = 0.15
 WARM_UP_S = 3.0
@@ -49,18 +48,7 @@ LIMITS_MS = (1.0, 3.0)
 
 def describe(folder: Path) -> tuple[str, str]:
     """The SO101 and its policy with three such cameras; the files' paths."""
-    robot = yaml.safe_load(config_file("robots", "so101_sim").read_text("utf-8"))
-    robot["urdf"] = str(config_file("robots", "so101_sim").parent / robot["urdf"])
-    robot["cameras"] = {
-        name: {
-            "topic": f"{name}/image_raw",
-            "transport": "raw",
-            "height": HEIGHT,
-            "width": WIDTH,
-            "max_age_s": 0.5,
-        }
-        for name in CAMERAS
-    }
+    robot = fake_arm.describe(CAMERAS)
     policy = yaml.safe_load(config_file("policies", "so101_scripted").read_text("utf-8"))
     policy["video"] = {name: {"camera": name} for name in CAMERAS}
     paths = folder / "robot.yaml", folder / "policy.yaml"
@@ -71,30 +59,7 @@ def describe(folder: Path) -> tuple[str, str]:
 
 def play_sensors(robot_file: str) -> None:
     """Publish images and joint states until the process is ended."""
-    robot = load_robot_spec(Path(robot_file))
-    node = rclpy.create_node("sensors")
-    image = Image(height=HEIGHT, width=WIDTH, step=3 * WIDTH, encoding="rgb8")
-    image.data = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3, np.uint8).tobytes()
-    cameras = [
-        node.create_publisher(Image, camera.topic, SENSOR) for camera in robot.cameras.values()
-    ]
-    [stream] = robot.state_streams.values()
-    names = [name.rpartition("/")[0] for name in stream.interfaces]
-    joints = JointState(name=names, position=[0.1] * len(names))
-    states = node.create_publisher(JointState, stream.topic, STATE)
-
-    def show() -> None:
-        image.header.stamp = node.get_clock().now().to_msg()
-        for publisher in cameras:
-            publisher.publish(image)
-
-    def measure() -> None:
-        joints.header.stamp = node.get_clock().now().to_msg()
-        states.publish(joints)
-
-    node.create_timer(1.0 / CAMERA_HZ, show)
-    node.create_timer(1.0 / STATE_HZ, measure)
-    rclpy.spin(node)
+    fake_arm.play(load_robot_spec(Path(robot_file)), lambda: 0.1)
 
 
 def play_policy(policy_file: str) -> None:

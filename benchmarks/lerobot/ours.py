@@ -14,11 +14,11 @@ from rclpy.node import Node as RosNode
 from std_msgs.msg import Float64MultiArray
 from vla_ros_msgs.msg import ExecutorState
 
-from benchmarks.lerobot.facts import CAMERAS, CHUNK, HEIGHT, JOINTS, RATE_HZ, WIDTH
+from benchmarks import fake_arm
+from benchmarks.lerobot.facts import CAMERAS, CHUNK, JOINTS, RATE_HZ
 from benchmarks.lerobot.figures import Figures, interval_figures
 from vla_ros.bringup.deployment import Deployment, Node, Program
 from vla_ros.bringup.processes import ProcessGroup
-from vla_ros.core.config_files import config_file
 from vla_ros.ros.qos import COMMAND, LATCHED
 
 _START_S = 60.0
@@ -26,18 +26,7 @@ _START_S = 60.0
 
 def describe(folder: Path, checkpoint: str) -> dict[str, str]:
     """Write the arm's and the policy's description; the parameters that name them."""
-    robot = yaml.safe_load(config_file("robots", "so101_sim").read_text("utf-8"))
-    del robot["urdf"]
-    robot["cameras"] = {
-        name: {
-            "topic": f"{name}/image_raw",
-            "transport": "raw",
-            "height": HEIGHT,
-            "width": WIDTH,
-            "max_age_s": 0.5,
-        }
-        for name in CAMERAS
-    }
+    robot = fake_arm.describe(CAMERAS)
     interfaces = {"interfaces": [f"{joint}/position" for joint in JOINTS], "unit": "degree"}
     names = [f"{joint}.pos" for joint in JOINTS]
     policy = {
@@ -118,7 +107,7 @@ def ours(port: int, checkpoint: str, seconds: float, folder: Path, domain: int) 
         Node("executor", parameters={**facts, **executor}),
     )
     made = (
-        Deployment(nodes=(), programs=(Program("benchmarks.lerobot.sensors", ()),)),
+        Deployment(nodes=(), programs=(Program("benchmarks.lerobot.sensors", (facts["robot"],)),)),
         Deployment(nodes=nodes),
     )
     rclpy.init(domain_id=domain)

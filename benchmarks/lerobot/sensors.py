@@ -1,44 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fake arm on ROS topics: three cameras and joints that swing. Ends with its process."""
+"""The fake arm on ROS topics; its joints swing. Argument: its description."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from pathlib import Path
 
-import numpy as np
 import rclpy
-from sensor_msgs.msg import Image, JointState
 
-from benchmarks.lerobot.facts import CAMERAS, HEIGHT, JOINTS, RATE_HZ, WIDTH, swing_deg
-from vla_ros.ros.qos import SENSOR, STATE
-
-STATE_HZ = 100.0
+from benchmarks import fake_arm
+from benchmarks.lerobot.facts import swing_deg
+from vla_ros.core.robot_spec import load_robot_spec
 
 
-def main() -> None:
+def main(robot_file: str) -> None:
     rclpy.init()
-    node = rclpy.create_node("fake_arm")
-    image = Image(height=HEIGHT, width=WIDTH, step=3 * WIDTH, encoding="rgb8")
-    image.data = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3, np.uint8).tobytes()
-    cameras = [node.create_publisher(Image, f"{name}/image_raw", SENSOR) for name in CAMERAS]
-    joints = JointState(name=list(JOINTS))
-    states = node.create_publisher(JointState, "joint_states", STATE)
-
-    def show() -> None:
-        image.header.stamp = node.get_clock().now().to_msg()
-        for publisher in cameras:
-            publisher.publish(image)
-
-    def measure() -> None:
-        joints.header.stamp = node.get_clock().now().to_msg()
-        joints.position = [float(np.deg2rad(swing_deg(time.time())))] * len(JOINTS)
-        states.publish(joints)
-
-    node.create_timer(1.0 / RATE_HZ, show)
-    node.create_timer(1.0 / STATE_HZ, measure)
-    rclpy.spin(node)
+    fake_arm.play(load_robot_spec(Path(robot_file)), lambda: math.radians(swing_deg(time.time())))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])
