@@ -54,6 +54,7 @@ setup(
             "demo = vla_ros.bringup.demo:main",
             "episode_runner = vla_ros.nodes.episode_runner:main",
             "executor = vla_ros.nodes.executor:main",
+            "image_stream_bridge = vla_ros.nodes.image_stream_bridge:main",
             "inference = vla_ros.nodes.inference:main",
             "policy_server = vla_ros.serving.policy_server:main",
             "queue_view = vla_ros.nodes.queue_view:main",

@@ -13,7 +13,7 @@ import pytest
 from test.support.programs import program
 from test.support.video_devices import HEIGHT, WIDTH, VideoDevices, jpeg
 from vla_ros.core.errors import DeviceError
-from vla_ros.drivers.usb_camera import CameraMode, UsbCamera, whole_jpeg
+from vla_ros.drivers.usb_camera import CameraMode, UsbCamera
 
 MODE = CameraMode(HEIGHT, WIDTH, 30.0)
 MJPG, YUYV = (cv2.VideoWriter_fourcc(*name) for name in ("MJPG", "YUYV"))
@@ -117,16 +117,6 @@ def test_images_that_are_not_whole_are_dropped_and_counted():
 
     assert came == [False, True, False, False, False, True]
     assert made.corrupt == 4
-
-
-def test_whole_jpeg_takes_any_shape():
-    data = np.frombuffer(jpeg() + b"\0", dtype=np.uint8)
-
-    for shaped in (data, data[np.newaxis], data[:, np.newaxis]):
-        found = whole_jpeg(shaped)
-        assert found is not None
-        assert found.tobytes() == jpeg()
-    assert whole_jpeg(data[:0]) is None
 
 
 def test_images_without_tables_are_read_as_those_with_the_standard_ones():

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import DeviceError
+from vla_ros.drivers.jpeg import whole_jpeg
 
 # How long OpenCV waits for an image [s]; it reads this once, before the first image.
 _WAIT_VARIABLE, _WAIT_S = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1"
 _MJPG = int.from_bytes(b"MJPG", "little")
-_BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
 # An image that claims to be older has a stamp of another clock.
 _OLDEST_NS = 1_000_000_000
 
@@ -182,20 +182,3 @@ class UsbCamera:
         now_ns = time.monotonic_ns()
         captured_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         return captured_ns if 0 <= now_ns - captured_ns <= _OLDEST_NS else now_ns
-
-
-def whole_jpeg(image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The JPEG file in a camera's buffer, without what follows it; None where it is not whole.
-
-    Args:
-        image: uint8, in whatever shape.
-
-    >>> whole_jpeg(np.array([[0xFF, 0xD8, 0xFF, 1, 2, 0xFF, 0xD9, 0, 0]], np.uint8)).size
-    7
-    """
-    flat = image.ravel()
-    data = flat.tobytes()
-    end = data.rfind(_END)
-    if not data.startswith(_BEGIN) or end < 0:
-        return None
-    return flat[: end + len(_END)]

@@ -104,8 +104,17 @@ def camera_message(
         _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         message = CompressedImage(format="jpeg", data=bytes_of(encoded))
     message.header.stamp = stamp
-    message.header.frame_id = f"{camera}_optical_frame"
+    message.header.frame_id = optical_frame(camera)
     return message
+
+
+def optical_frame(camera: str) -> str:
+    """The frame of reference of a camera's images.
+
+    >>> optical_frame("chest")
+    'chest_optical_frame'
+    """
+    return f"{camera}_optical_frame"
 
 
 def rgb_from_camera_image(image: CameraImage, spec: CameraSpec) -> NDArray[np.uint8]:
