@@ -33,9 +33,11 @@ def test_counts_are_of_the_episode_alone_and_trajectories_are_read_by_joint(doma
         domain.spin_until(lambda: watcher.ticks == 100)
         watcher.begin(None)
         domain.spin_until(lambda: arms.get_subscription_count() and hands.get_subscription_count())
-        arms.publish(command_type(arm)(data=[0.1, 0.2]))
         point = JointTrajectoryPoint(positions=[0.3])
-        hands.publish(JointTrajectory(joint_names=["g"], points=[point]))
+        # Twice, because a tick's messages on two topics may overtake each other on the way.
+        for _ in range(2):
+            arms.publish(command_type(arm)(data=[0.1, 0.2]))
+            hands.publish(JointTrajectory(joint_names=["g"], points=[point]))
         domain.spin_until(lambda: watcher.heard("command"))
         last = ExecutorState(
             ticks=150, hold_reasons=["starting", "starved"], hold_ticks=[40, 9], names=["x"]
@@ -47,6 +49,7 @@ def test_counts_are_of_the_episode_alone_and_trajectories_are_read_by_joint(doma
     assert log.facts["counters"]["holds"] == {"starved": 9}
     assert log.facts["names"] == ["x"]
     assert log.values("command")[-1] == pytest.approx([0.1, 0.2, 0.3])
+    assert len(log.values("command")) <= 2
     assert not watcher.heard("command")
 
 

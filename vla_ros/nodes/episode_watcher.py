@@ -203,7 +203,8 @@ class EpisodeWatcher:
         else:
             values = _by_joint(group, message.joint_names, message.points[0].positions)
         self._command[places] = values
-        if np.isfinite(self._command).all():
+        # The executor tells its groups in their order: with the last, a tick's command is whole.
+        if places.stop == len(self._command) and np.isfinite(self._command).all():
             self._add("command", stamp_ns, self._command)
 
     def _on_measured(self, stream: str, reader: JointStateReader, message: JointState) -> None:
