@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -83,6 +85,15 @@ def test_command_and_measured_position_of_an_interface_are_drawn() -> None:
     switched = ROBOT.command_names[int(np.flatnonzero(ROBOT.switched)[0])]
     panels.draw_interface(hand, LOG, ROBOT, switched, VIEW)
     assert hand.get_ylabel().endswith("(switched)")
+
+
+def test_a_long_name_is_folded_where_its_words_end() -> None:
+    name = "right_shoulder_pitch_joint/position"
+    limits = dataclasses.replace(ROBOT.limits[ROBOT.command_names[WORST]], joining="continuous")
+    robot = dataclasses.replace(ROBOT, limits={name: limits})
+    axis = one()
+    panels.draw_interface(axis, EpisodeLog(dict(LOG.facts)), robot, name, VIEW)
+    assert axis.get_ylabel().split("\n") == ["right_", "shoulder_", "pitch_joint"]
 
 
 def test_the_motion_has_its_limits_and_the_worst_moment() -> None:

@@ -6,6 +6,7 @@ One thread.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,8 @@ _APART = 0.02
 _LETTER = 0.008
 # A limit that is this many times beyond the curve is told in words, so that the curve is seen.
 _FAR = 3.0
+# As many letters stand one above the other beside a panel.
+_LETTERS_HIGH = 14
 
 
 def holds(log: EpisodeLog, view: View) -> list[tuple[float, float, str]]:
@@ -124,14 +127,20 @@ def draw_interface(axis: Axes, log: EpisodeLog, robot: RobotSpec, name: str, vie
         column = robot.command_names.index(name)
         axis.plot(times_s, commands[:, column], lw=1.1, color=_COMMAND)
     kind = "\n(switched)" if robot.limits[name].joining == "switched" else ""
-    axis.set_ylabel(name.rpartition("/")[0] + kind)
+    axis.set_ylabel(_folded(name) + kind)
+
+
+def _folded(interface: str) -> str:
+    """A joint's name in lines as long as a panel is high."""
+    words = interface.rpartition("/")[0].replace("_", "_ ")
+    return "\n".join(line.replace("_ ", "_") for line in textwrap.wrap(words, _LETTERS_HIGH))
 
 
 def draw_motion(
     axes: tuple[Axes, Axes], log: EpisodeLog, robot: RobotSpec, worst: WorstSeam, view: View
 ) -> None:
     """Velocity and acceleration of the commands of the joint that is worst at the seams."""
-    joint = worst.interface.rpartition("/")[0]
+    joint = _folded(worst.interface)
     limits = robot.limits[worst.interface]
     axes[0].set_ylabel(f"{joint}\nvelocity\n[1/s]")
     axes[1].set_ylabel(f"{joint}\nacceleration\n[1/s²]")
