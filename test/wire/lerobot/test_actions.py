@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as nps
 from test.support.lerobot_samples import CHUNK, actions, golden
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.lerobot.actions import TimedActions, decode_actions, encode_actions
-from vla_ros.wire.lerobot.pickle_writer import Call, Global, Instance, write_pickle
 from vla_ros.wire.lerobot.torch_pickle import pickled_tensor
 from vla_ros.wire.lerobot.torch_storage import write_storage
+from vla_ros.wire.pickle.writer import Call, Global, Instance, write_pickle
 
 TIMED = Global("lerobot.async_inference.helpers", "TimedAction")
 ROW = np.zeros(2, np.float32)

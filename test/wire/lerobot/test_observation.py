@@ -16,7 +16,7 @@ from vla_ros.wire.lerobot.observation import (
     decode_observation,
     encode_observation,
 )
-from vla_ros.wire.lerobot.pickle_writer import Global, Instance, write_pickle
+from vla_ros.wire.pickle.writer import Global, Instance, write_pickle
 
 TIMED = Global("lerobot.async_inference.helpers", "TimedObservation")
 FIELDS = {"timestamp": 1.0, "timestep": 3, "observation": {}, "must_go": True}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from test.support.lerobot_samples import golden, setup
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_writer import Global, Instance, write_pickle
 from vla_ros.wire.lerobot.policy_setup import PolicySetup, decode_policy_setup, encode_policy_setup
+from vla_ros.wire.pickle.writer import Global, Instance, write_pickle
 
 CONFIG = Global("lerobot.async_inference.helpers", "RemotePolicyConfig")
 FIELDS = {

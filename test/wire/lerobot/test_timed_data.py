@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_reader import Record
 from vla_ros.wire.lerobot.timed_data import MAX_TIMESTEP, moment_of
+from vla_ros.wire.pickle.reader import Record
 
 
 def record(**fields: Any) -> Record:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_reader import read_pickle
-from vla_ros.wire.lerobot.pickle_writer import Call, Global, write_pickle
 from vla_ros.wire.lerobot.torch_pickle import Tensors, pickled_tensor
 from vla_ros.wire.lerobot.torch_storage import write_storage
+from vla_ros.wire.pickle.reader import read_pickle
+from vla_ros.wire.pickle.writer import Call, Global, write_pickle
 
 REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 LOAD = Global("torch.storage", "_load_from_bytes")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_writer import Global, Persistent, write_pickle
 from vla_ros.wire.lerobot.torch_storage import read_storage, write_storage
+from vla_ros.wire.pickle.writer import Global, Persistent, write_pickle
 
 FLOAT = Global("torch", "FloatStorage")
 NUMBERS = np.array([1.0, -2.5], np.float32)

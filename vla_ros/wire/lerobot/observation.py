@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.numpy_pickle import NUMPY, pickled_array, unpickled
-from vla_ros.wire.lerobot.pickle_machine import Allowed
-from vla_ros.wire.lerobot.pickle_reader import Record, read_pickle
-from vla_ros.wire.lerobot.pickle_writer import Global, Instance, write_pickle
 from vla_ros.wire.lerobot.timed_data import HELPERS, moment_of
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
+from vla_ros.wire.pickle.arrays import NUMPY, pickled_array, unpickled
+from vla_ros.wire.pickle.machine import Allowed
+from vla_ros.wire.pickle.reader import Record, read_pickle
+from vla_ros.wire.pickle.writer import Global, Instance, write_pickle
 from vla_ros.wire.shown import shown
 
 # LeRobot's key of the instruction.

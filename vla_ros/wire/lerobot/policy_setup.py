@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_machine import Allowed
-from vla_ros.wire.lerobot.pickle_reader import Record, read_pickle
-from vla_ros.wire.lerobot.pickle_writer import Global, Instance, write_pickle
 from vla_ros.wire.lerobot.timed_data import HELPERS
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
+from vla_ros.wire.pickle.machine import Allowed
+from vla_ros.wire.pickle.reader import Record, read_pickle
+from vla_ros.wire.pickle.writer import Global, Instance, write_pickle
 from vla_ros.wire.shown import shown
 
 _POLICY_CONFIG = Global(HELPERS, "RemotePolicyConfig")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_reader import Record
+from vla_ros.wire.pickle.reader import Record
 from vla_ros.wire.shown import shown
 
 # Where LeRobot has the classes that it sends.

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.array_view import MAX_DIMENSIONS
-from vla_ros.wire.lerobot.pickle_machine import Allowed
-from vla_ros.wire.lerobot.pickle_writer import Call, Global
 from vla_ros.wire.lerobot.torch_storage import read_storage, write_storage
+from vla_ros.wire.pickle.machine import Allowed
+from vla_ros.wire.pickle.writer import Call, Global
 from vla_ros.wire.shown import shown
 
 _REBUILD = Global("torch._utils", "_rebuild_tensor_v2")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.array_view import array_view
-from vla_ros.wire.lerobot.pickle_machine import Allowed
-from vla_ros.wire.lerobot.pickle_reader import read_pickle_at
-from vla_ros.wire.lerobot.pickle_writer import Global, Persistent, write_pickle
+from vla_ros.wire.pickle.machine import Allowed
+from vla_ros.wire.pickle.reader import read_pickle_at
+from vla_ros.wire.pickle.writer import Global, Persistent, write_pickle
 from vla_ros.wire.shown import shown
 
 _MAGIC = 0x1950A86A20F9469CFC6C

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_machine import Buildable, PickleMachine
-from vla_ros.wire.lerobot.pickle_reader import Record
-from vla_ros.wire.lerobot.pickle_writer import Global
+from vla_ros.wire.pickle.machine import Buildable, PickleMachine
+from vla_ros.wire.pickle.reader import Record
+from vla_ros.wire.pickle.writer import Global
 
 
 def machine(data: bytes = b"", **allowed: Any) -> PickleMachine:

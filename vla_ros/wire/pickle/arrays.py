@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.array_view import ALLOWED_DTYPES, allowed_dtype, array_bytes, array_view
-from vla_ros.wire.lerobot.pickle_machine import Maker
-from vla_ros.wire.lerobot.pickle_writer import Call, Global
+from vla_ros.wire.pickle.machine import Maker
+from vla_ros.wire.pickle.writer import Call, Global
 from vla_ros.wire.shown import shown
 
 _NDARRAY = Global("numpy", "ndarray")

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_machine import Allowed, Load, PickleMachine
 from vla_ros.wire.limits import check_length
+from vla_ros.wire.pickle.machine import Allowed, Load, PickleMachine
 from vla_ros.wire.shown import shown
 
 MAX_INSTRUCTIONS = 100_000

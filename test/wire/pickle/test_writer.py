@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_writer import Call, Global, Instance, Persistent, write_pickle
+from vla_ros.wire.pickle.writer import Call, Global, Instance, Persistent, write_pickle
 
 NAMESPACE = Global("types", "SimpleNamespace")
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.numpy_pickle import NUMPY, pickled_array, unpickled
-from vla_ros.wire.lerobot.pickle_reader import read_pickle
-from vla_ros.wire.lerobot.pickle_writer import Call, Global, write_pickle
+from vla_ros.wire.pickle.arrays import NUMPY, pickled_array, unpickled
+from vla_ros.wire.pickle.reader import read_pickle
+from vla_ros.wire.pickle.writer import Call, Global, write_pickle
 
 DTYPE = Global("numpy", "dtype")
 NDARRAY = Global("numpy", "ndarray")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pickles that name classes and functions which are not here, to be read where they are.
 
-Only what LeRobot's wire needs can be written. It is protocol 3 without memory, which every reader
+Only what the wires need can be written. It is protocol 3 without memory, which every reader
 understands. Pure; any thread may call.
 """
 

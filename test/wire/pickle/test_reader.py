@@ -15,21 +15,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from test.support.lerobot_samples import GOLDEN
-from test.wire.lerobot.test_pickle_writer import trees
+from test.wire.pickle.test_writer import trees
 from vla_ros.core.errors import WireFormatError
+from vla_ros.wire.act.request import decode_request
 from vla_ros.wire.lerobot.actions import decode_actions
 from vla_ros.wire.lerobot.observation import decode_observation
-from vla_ros.wire.lerobot.pickle_machine import Allowed
-from vla_ros.wire.lerobot.pickle_reader import (
+from vla_ros.wire.lerobot.policy_setup import decode_policy_setup
+from vla_ros.wire.pickle.machine import Allowed
+from vla_ros.wire.pickle.reader import (
     MAX_INSTRUCTIONS,
     Record,
     read_pickle,
     read_pickle_at,
 )
-from vla_ros.wire.lerobot.pickle_writer import Call, Global, Instance, Persistent, write_pickle
-from vla_ros.wire.lerobot.policy_setup import decode_policy_setup
+from vla_ros.wire.pickle.writer import Call, Global, Instance, Persistent, write_pickle
 
-DECODERS: list[Callable[[bytes], Any]] = [decode_actions, decode_observation, decode_policy_setup]
+DECODERS: list[Callable[[bytes], Any]] = [
+    decode_actions, decode_observation, decode_policy_setup, decode_request,
+]  # fmt: skip
 MIB = 1024 * 1024
 
 

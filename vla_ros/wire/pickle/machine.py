@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.lerobot.pickle_writer import Global
+from vla_ros.wire.pickle.writer import Global
 from vla_ros.wire.shown import shown
 
 # What stands for a class or function: called with its arguments. None: it can only be named.
