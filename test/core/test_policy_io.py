@@ -319,3 +319,41 @@ def test_columns_are_split_by_key_and_what_is_too_much_is_the_last_key_s():
         "hand": [[2.0, 3.0], [6.0, 7.0]],
     }
     assert split_columns({}, np.zeros(0)) == {}
+
+
+PAST = policy(POLICY.replace("{camera: left}", "{camera: left, delta_indices: [-4, -2, 0]}"))
+FRAMES = np.stack([IMAGE, IMAGE // 2, IMAGE // 3])
+NAMES = ("left@-4", "left@-2", "left")
+
+
+def test_a_policy_that_looks_at_the_past_is_shown_its_frames_the_oldest_first():
+    seen = dataclasses.replace(observation(), images=dict(zip(NAMES, FRAMES, strict=True)))
+
+    told = policy_input(PAST, seen)
+    made = observation_from(PAST, told, stamp_ns=0)
+
+    np.testing.assert_array_equal(told.video["front"], FRAMES)
+    assert tuple(made.images) == NAMES
+    for name in NAMES:
+        np.testing.assert_array_equal(made.images[name], seen.images[name])
+
+
+def test_a_past_that_was_not_observed_is_named():
+    with refused(
+        ConfigError, "camera left@-4, left@-2 is not in", "whoever observes must know the policy"
+    ):
+        policy_input(PAST, observation())
+
+
+@pytest.mark.parametrize(
+    ("video", "problem"),
+    [
+        (FRAMES[:2], "must have 3 frames, for the moments [-4, -2, 0]; found (2, "),
+        (np.uint8(3), "must have 3 frames, for the moments [-4, -2, 0]; found ()"),
+        (FRAMES[..., 0], "must be (H, W, 3) uint8"),
+        (FRAMES.astype(np.float32), "must be (H, W, 3) uint8"),
+    ],
+)
+def test_a_past_that_is_none_is_refused(video: NDArray[np.uint8], problem: str):
+    with refused(ConfigError, "video key 'front'", problem):
+        observation_from(PAST, given_input(video={"front": video}), stamp_ns=0)

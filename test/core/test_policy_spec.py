@@ -10,6 +10,7 @@ import pytest
 from test.core.helpers import POLICY, ROBOT, cameraless_robot, policy, robot
 from test.core.refusals import changed, refused
 from vla_ros.core.errors import ConfigError
+from vla_ros.core.past_frames import PastFrame
 from vla_ros.core.policy_spec import PolicySpec, load_policy_spec
 
 ARM_ACTION = "action:\n  arm: {interfaces: [a/position], unit: rad}"
@@ -205,3 +206,31 @@ def test_what_is_measured_only_cannot_be_commanded():
 
     with refused(ConfigError, "policy.yaml: action: interface x/velocity is not in robot"):
         policy(moving).check_against(robot(base))
+
+
+PAST = changed(POLICY, "{camera: left}", "{camera: left, delta_indices: [-20, 0]}")
+
+
+def test_a_policy_may_look_at_the_past():
+    spec = policy(PAST)
+
+    assert spec.video == {"front": "left"}
+    assert spec.video_deltas == (-20, 0)
+    # Twenty steps of a tenth of a second.
+    assert spec.past_frames == {"left@-20": PastFrame("left", 2_000_000_000)}
+    assert policy().video_deltas == (0,)
+    assert policy().past_frames == {}
+
+
+def test_all_cameras_show_the_same_moments():
+    two = changed(PAST, "video:\n", "video:\n  top: {camera: right}\n")
+
+    with refused(ConfigError, "video: delta_indices must be the same", "top: [0]; front: [-20, 0]"):
+        policy(two)
+
+
+def test_lerobots_policies_keep_their_own_history():
+    names = "{type: act, checkpoint: x, device: cpu, state: [a.pos, g.pos], action: [a.pos, g.pos]}"
+
+    with refused(ConfigError, "policy.yaml: video: delta_indices cannot stand with lerobot"):
+        policy(f"{PAST}lerobot: {names}\n")

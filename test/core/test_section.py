@@ -42,6 +42,7 @@ def test_a_section_is_a_mapping(data: object):
         (lambda it: it.choice("x", "a"), "string"),
         (lambda it: it.number("x"), "number"),
         (lambda it: it.integer("x", minimum=0, maximum=1), "integer"),
+        (lambda it: it.integers("x", minimum=0, maximum=1), "list"),
         (lambda it: it.texts("x"), "list"),
         (lambda it: it.numbers("x", length=1), "list"),
         (lambda it: it.section("x"), "mapping"),
@@ -237,3 +238,22 @@ def test_finish_refuses_what_nobody_took_and_lists_what_is_known():
 def test_repeated():
     assert repeated(iter("abcbacb")) == ("a", "b", "c")
     assert repeated("abc") == ()
+
+
+def test_integers():
+    assert section(x=[3, -1, 3]).integers("x", minimum=-1, maximum=3) == (3, -1, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([], "must be a non-empty list of integers, found list of 0 []"),
+        (3, "must be a non-empty list of integers, found int 3"),
+        ([1, True], "must hold integers in [0, 3], found bool True"),
+        ([1, 2.0], "must hold integers in [0, 3], found float 2.0"),
+        ([4], "must hold integers in [0, 3], found int 4"),
+    ],
+)
+def test_what_is_no_list_of_integers_is_refused(value: object, text: str):
+    with refused(ConfigError, f"robot.yaml: x: {text}"):
+        section(x=value).integers("x", minimum=0, maximum=3)

@@ -66,3 +66,37 @@ def test_clear_forgets() -> None:
     buffer.push(10, "a")
     buffer.clear()
     assert buffer.newest() is None
+
+
+@given(stamps, st.integers(1, 8), st.integers(0, 1000))
+def test_a_span_is_kept_whole_with_one_sample_before_it(
+    pushed: list[int], capacity: int, span: int
+) -> None:
+    buffer = StreamBuffer[int](capacity, span_ns=span)
+    for stamp in sorted(pushed):
+        buffer.push(stamp, stamp)
+    distinct = sorted(set(pushed))
+    begin = distinct[-1] - span
+    before = [stamp for stamp in distinct if stamp <= begin][-1:]
+    needed = {*distinct[-capacity:], *before, *(stamp for stamp in distinct if stamp > begin)}
+    assert len(buffer) == len(needed)
+    assert all(buffer.nearest(stamp) == (stamp, stamp) for stamp in needed)
+
+
+def test_a_span_is_not_kept_without_end() -> None:
+    buffer = StreamBuffer[int](4, span_ns=1_000_000)
+    for stamp in range(2000):
+        buffer.push(stamp, stamp)
+    assert len(buffer) == 512
+    assert buffer.newest() == (1999, 1999)
+
+
+def test_the_nearest_since_a_moment_is_not_from_before_it() -> None:
+    buffer = StreamBuffer[str](capacity=4)
+    for stamp, value in ((10, "a"), (20, "b"), (30, "c")):
+        buffer.push(stamp, value)
+    assert buffer.nearest(13, since_ns=12) == (20, "b")
+    assert buffer.nearest(23, since_ns=12) == (20, "b")
+    assert buffer.nearest(27, since_ns=12) == (30, "c")
+    assert buffer.nearest(20, since_ns=20) == (20, "b")
+    assert buffer.nearest(40, since_ns=40) == (30, "c")

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from test.core.helpers import MS, SECOND, cameraless_robot, robot
 from vla_ros.core.errors import ObservationError
+from vla_ros.core.past_frames import PastFrame
 from vla_ros.core.synchronizer import Synchronizer
 
 
@@ -139,3 +144,92 @@ def test_ages_are_told_for_every_stream() -> None:
     }
     assert not it.push_image("left", SECOND, "again")
     assert it.push_state("hand", SECOND, np.array([0.0]))
+
+
+def remembering(**ages_ms: int) -> Synchronizer[int]:
+    """Half a second of images at 20 Hz of the left camera, and 10 Hz of the right one."""
+    past = {name: PastFrame("left", age_ms * MS) for name, age_ms in ages_ms.items()}
+    it = Synchronizer[int](robot(), past)
+    for at_ms in range(0, 501, 50):
+        it.push_image("left", SECOND + at_ms * MS, at_ms)
+    for at_ms in range(0, 501, 100):
+        it.push_image("right", SECOND + at_ms * MS, at_ms)
+    it.push_state("joints", SECOND + 500 * MS, np.array([1.0, 2.0]))
+    it.push_state("hand", SECOND + 500 * MS, np.array([3.0]))
+    return it
+
+
+def images(it: Synchronizer[int]) -> dict[str, int]:
+    return {name: image for name, (_, image) in it.sample(SECOND + 500 * MS).images.items()}
+
+
+def test_the_past_is_shown_by_the_frames_nearest_to_it() -> None:
+    it = remembering(left_a=110, left_b=300, left_c=1)
+
+    assert images(it) == {"left": 500, "right": 500, "left_a": 400, "left_b": 200, "left_c": 500}
+    assert it.sample(SECOND + 500 * MS).images["left_a"] == (SECOND + 400 * MS, 400)
+
+
+def test_a_past_that_is_not_long_enough_is_its_oldest_frame() -> None:
+    assert images(remembering(early=2000))["early"] == 0
+
+
+def test_an_episode_has_no_past_of_another_one() -> None:
+    it = remembering(before=300)
+    it.begin_episode(SECOND + 320 * MS)
+    assert images(it)["before"] == 350
+
+    it.begin_episode(SECOND + 480 * MS)
+    assert images(it)["before"] == 500
+    # Nothing is of the episode yet.
+    it.begin_episode(SECOND + 510 * MS)
+    assert images(it)["before"] == 500
+
+    it.clear()
+    assert it.ages_s(SECOND)["left"] is None
+    again = remembering(before=300)
+    again.begin_episode(SECOND + 480 * MS)
+    again.clear()
+    for name, at_ms in (("left", 150), ("left", 500), ("right", 500)):
+        again.push_image(name, SECOND + at_ms * MS, at_ms)
+    again.push_state("joints", SECOND + 500 * MS, np.array([1.0, 2.0]))
+    again.push_state("hand", SECOND + 500 * MS, np.array([3.0]))
+    assert images(again)["before"] == 150
+
+
+def test_a_frame_of_the_past_is_never_newer_than_that_of_now() -> None:
+    it = remembering(before=100)
+    # The right camera is behind: now is what both have seen.
+    it.push_image("left", SECOND + 510 * MS, 510)
+    it.begin_episode(SECOND + 505 * MS)
+    assert images(it) == {"left": 500, "right": 500, "before": 500}
+
+
+def test_the_past_is_kept_for_as_long_as_a_moment_may_be_late() -> None:
+    """The right camera may be 0.3 s behind, and the past counts from what it has seen."""
+    past = {"before": PastFrame("left", 1000 * MS)}
+    slow = Synchronizer[int](dataclasses.replace(robot(), max_camera_skew_s=1.0), past)
+    for at_ms in range(0, 2001, 10):
+        slow.push_image("left", SECOND + at_ms * MS, at_ms)
+    slow.push_image("right", SECOND + 1750 * MS, 0)
+    slow.push_state("joints", SECOND + 1750 * MS, np.array([1.0, 2.0]))
+    slow.push_state("joints", 3 * SECOND, np.array([1.0, 2.0]))
+    slow.push_state("hand", SECOND + 1750 * MS, np.array([3.0]))
+    slow.push_state("hand", 3 * SECOND, np.array([3.0]))
+    assert slow.sample(3 * SECOND).images["before"][1] == 750
+
+
+def test_who_has_no_past_keeps_few_images() -> None:
+    kept = []
+    for past in ({}, {"before": PastFrame("left", SECOND)}):
+        made = Synchronizer[NDArray[np.float64]](robot(), past)
+        references = []
+        for at_ms in range(100):
+            for camera in ("left", "right"):
+                image = np.zeros(1)
+                references.append(weakref.ref(image))
+                made.push_image(camera, SECOND + at_ms * MS, image)
+        del image
+        kept.append(sum(reference() is not None for reference in references))
+
+    assert kept == [8, 104]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -8,14 +10,14 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 from vla_ros_msgs.msg import Observation, ObservationRequest, RequestFailure
 
-from test.core.helpers import robot
-from test.nodes.stage import LEFT, RIGHT, Sensors
+from test.core.helpers import POLICY, robot
+from test.nodes.stage import LEFT, RIGHT, Sensors, describe
 from test.ros.harness import Domain
 from vla_ros.nodes.aggregator import Aggregator
 from vla_ros.ros.diagnostics import TOPIC
 from vla_ros.ros.observations import observation_from_message
 from vla_ros.ros.qos import EVENT, LATCHED, NEWEST
-from vla_ros.ros.stamps import time_from_ns
+from vla_ros.ros.stamps import ns_from_time, time_from_ns
 
 
 class Asker:
@@ -27,11 +29,12 @@ class Asker:
         self.failures = domain.collect(RequestFailure, "request_failure", EVENT)
         self._requests = domain.publisher(ObservationRequest, "observation_request", NEWEST)
         self._id = 0
+        self.epoch = 7
 
     def ask(self) -> Observation | RequestFailure:
         """The one answer to one request."""
         self._id += 1
-        self._requests.publish(ObservationRequest(request_id=self._id, epoch=7))
+        self._requests.publish(ObservationRequest(request_id=self._id, epoch=self.epoch))
         self._domain.spin_until(self.answers, "an answer")
         [answer] = self.answers()
         return answer
@@ -258,3 +261,22 @@ def test_streams_are_forgotten_when_the_clock_goes_back(domain: Domain, files, s
     node._last_ns += 3600 * 1_000_000_000
 
     assert "has sent nothing yet" in asker.failed("stale_camera").detail
+
+
+def test_a_policy_that_looks_at_the_past_gets_it_but_not_that_of_another_episode(
+    domain: Domain, tmp_path: Path, sensors: Sensors
+):
+    past = POLICY.replace("{camera: left}", "{camera: left, delta_indices: [-2, 0]}")
+    asker = started(domain, **describe(tmp_path, policy=past))
+    asker.observed()
+    domain.spin_for(0.5)
+
+    now, before = asker.observed().images
+    assert (now.camera, before.camera) == ("left", "left@-2")
+    age_ns = ns_from_time(now.stamp) - ns_from_time(before.stamp)
+    # Two steps of a tenth of a second, and images come each hundredth.
+    assert 150e6 < age_ns < 250e6
+
+    asker.epoch += 1
+    now, before = asker.observed().images
+    assert ns_from_time(now.stamp) - ns_from_time(before.stamp) < 100e6

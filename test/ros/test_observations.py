@@ -83,3 +83,22 @@ def test_malformed_committed_actions_are_refused():
 
     with pytest.raises(ConfigError, match="committed"):
         observation_from_message(bad, robot())
+
+
+def test_frames_of_the_past_are_images_like_others():
+    jpeg = CompressedImage(data=cv2.imencode(".jpg", RGB)[1].tobytes())
+    sample = SyncedSample(
+        STAMP_NS, {"right": (STAMP_NS, jpeg), "right@-20": (STAMP_NS - 5, jpeg)}, (), np.zeros(0)
+    )
+
+    made = observation_to_message(sample, robot(), "", ObservationRequest())
+
+    # Compressed stays compressed.
+    assert [(image.camera, image.encoding) for image in made.images] == [
+        ("right", "jpeg"),
+        ("right@-20", "jpeg"),
+    ]
+    assert set(observation_from_message(made, robot()).images) == {"right", "right@-20"}
+    made.images[1].camera = "back@-20"
+    with pytest.raises(ObservationError, match="camera 'back@-20' is not in"):
+        observation_from_message(made, robot())

@@ -50,6 +50,11 @@ state: {{single_arm: {_ARM}, gripper: {_CLAW}}}
 action: {{single_arm: {_ARM}, gripper: {_CLAW}}}
 """
 
+# The same, looking also at half a second ago.
+DELTAS = (-15, 0)
+PAST_POLICY = POLICY.replace("{camera: head}", f"{{camera: head, delta_indices: {[*DELTAS]}}}")
+PAST_POLICY = PAST_POLICY.replace("{camera: hand}", f"{{camera: hand, delta_indices: {[*DELTAS]}}}")
+
 
 def robot() -> RobotSpec:
     """Five joints and a claw, two cameras."""
@@ -75,6 +80,13 @@ def observation(
         "request": request,
     }
     return Observation(**{**fields, **changed})
+
+
+def past_observation() -> Observation:
+    """One for the policy that looks also at the past."""
+    pixels = np.arange(4 * 3 * 4 * 3, dtype=np.uint8).reshape(4, 3, 4, 3)
+    names = ("head@-15", "head", "hand@-15", "hand")
+    return observation(images=dict(zip(names, pixels, strict=True)))
 
 
 def moves() -> np.ndarray:

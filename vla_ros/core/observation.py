@@ -101,7 +101,8 @@ class Observation:
     Attributes:
         stamp_ns: The moment: when the anchor camera's image was taken.
         instruction: What the robot is to do, in words.
-        images: Camera name to (H, W, 3) uint8 RGB.
+        images: Camera name to (H, W, 3) uint8 RGB; past frames under their own names, see
+            ``core.past_frames``.
         state_names: (D,) Measured interfaces.
         state: (D,) float64 [rad, m, and 1/s of these], at ``stamp_ns``.
         request: The request that this answers; None outside the ring (a server's side).

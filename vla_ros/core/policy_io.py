@@ -8,7 +8,7 @@ is ``observation_from`` and ``actions_by_key``. Pure; any thread may call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ActionError, ConfigError, VlaRosError
 from vla_ros.core.observation import Observation, ObservationRequest, require_image
+from vla_ros.core.past_frames import NOW, frame_names
 from vla_ros.core.policy_spec import KeyMap, PolicySpec
 
 Number = TypeVar("Number", np.float32, np.float64)
@@ -28,7 +29,8 @@ class PolicyInput:
     """An observation in the policy's own keys and units.
 
     Attributes:
-        video: Video key to (H, W, 3) uint8 RGB.
+        video: Video key to (H, W, 3) uint8 RGB; of a policy that looks at T > 1 moments, to
+            (T, H, W, 3), the oldest first.
         state: State key to (D,) float64.
         language: Instruction key to the instruction.
     """
@@ -49,14 +51,8 @@ def policy_input(policy: PolicySpec, observation: Observation) -> PolicyInput:
     Raises:
         ConfigError: The observation lacks a camera or interface that the policy needs.
     """
-    missing = [name for name in policy.video.values() if name not in observation.images]
-    if missing:
-        raise ConfigError(
-            f"camera {', '.join(missing)} is not in the observation, which has"
-            f" {', '.join(observation.images) or 'none'}"
-        )
     return PolicyInput(
-        video={key: observation.images[camera] for key, camera in policy.video.items()},
+        video={key: _shown(policy, camera, observation) for key, camera in policy.video.items()},
         state={
             key: mapping.to_policy(observation.select(mapping.interfaces))
             for key, mapping in policy.state.items()
@@ -83,8 +79,9 @@ def observation_from(
     _require("video", policy.video, given.video)
     _require("state", policy.state, given.state)
     _require("language", {policy.instruction_key: None}, given.language)
-    for key in policy.video:
-        require_image(f"video key {key!r}", given.video[key])
+    images: dict[str, NDArray[np.uint8]] = {}
+    for key, camera in policy.video.items():
+        images.update(_frames(policy, key, camera, given.video[key]))
     state = []
     for key, mapping in policy.state.items():
         values = given.state[key]
@@ -93,7 +90,7 @@ def observation_from(
     return Observation(
         stamp_ns=stamp_ns,
         instruction=given.language[policy.instruction_key],
-        images={camera: given.video[key] for key, camera in policy.video.items()},
+        images=images,
         state_names=policy.state_names,
         state=np.concatenate(state) if state else np.zeros(0),
         request=request,
@@ -167,6 +164,38 @@ def split_columns(
     ends = np.cumsum([len(mapping.interfaces) for mapping in keys.values()], dtype=np.intp)
     # Without keys there is one part all the same.
     return dict(zip(keys, np.split(values, ends[:-1], axis=-1), strict=False))
+
+
+def _shown(policy: PolicySpec, camera: str, observation: Observation) -> NDArray[np.uint8]:
+    """(H, W, 3), or (T, H, W, 3) where the policy looks at several moments."""
+    names = frame_names(camera, policy.video_deltas)
+    missing = [name for name in names if name not in observation.images]
+    if missing:
+        there = ", ".join(observation.images) or "none"
+        hint = "; whoever observes must know the policy" if camera not in missing else ""
+        raise ConfigError(
+            f"camera {', '.join(missing)} is not in the observation, which has {there}{hint}"
+        )
+    frames = [observation.images[name] for name in names]
+    return frames[0] if policy.video_deltas == NOW else np.stack(frames)
+
+
+def _frames(
+    policy: PolicySpec, key: str, camera: str, shown: NDArray[np.uint8]
+) -> dict[str, NDArray[np.uint8]]:
+    """What ``_shown`` was made of."""
+    names = frame_names(camera, policy.video_deltas)
+    frames: Sequence[NDArray[np.uint8]] = [shown]
+    if policy.video_deltas != NOW:
+        if shown.ndim == 0 or len(shown) != len(names):
+            raise ConfigError(
+                f"video key {key!r} must have {len(names)} frames, for the moments"
+                f" {list(policy.video_deltas)}; found {shown.shape}"
+            )
+        frames = list(shown)
+    for frame in frames:
+        require_image(f"video key {key!r}", frame)
+    return dict(zip(names, frames, strict=True))
 
 
 def _require(kind: str, expected: Mapping[str, object], given: Mapping[str, object]) -> None:

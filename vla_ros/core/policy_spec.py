@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.lerobot_spec import LeRobotSpec, read_lerobot
 from vla_ros.core.lerobot_units import LEROBOT_UNITS, read_lerobot_unit
+from vla_ros.core.past_frames import NOW, PastFrame, past_frames, read_delta_indices
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.section import Section, repeated
 from vla_ros.core.yaml_file import load
@@ -66,6 +67,8 @@ class PolicySpec:
         video: The policy's video key to the camera's name.
         state: The policy's state key to interfaces and units.
         action: The policy's action key to interfaces and units.
+        video_deltas: (T,) The moments that every video key looks at, in steps of ``step_ns``,
+            rising; the last is 0, now.
         lerobot: What LeRobot has to be told; None: the policy is none of LeRobot's.
     """
 
@@ -78,6 +81,7 @@ class PolicySpec:
     video: Mapping[str, str]
     state: Mapping[str, KeyMap]
     action: Mapping[str, KeyMap]
+    video_deltas: tuple[int, ...] = NOW
     lerobot: LeRobotSpec | None = None
 
     @property
@@ -94,6 +98,11 @@ class PolicySpec:
     def state_names(self) -> tuple[str, ...]:
         """(D,) All interfaces that the policy is shown, key after key."""
         return tuple(name for key in self.state.values() for name in key.interfaces)
+
+    @property
+    def past_frames(self) -> Mapping[str, PastFrame]:
+        """The frames that the policy looks at beside the newest ones, by name."""
+        return past_frames(self.video.values(), self.video_deltas, self.step_ns)
 
     def lerobot_for(self, who_needs: str) -> LeRobotSpec:
         """What LeRobot has to be told.
@@ -147,6 +156,7 @@ def policy_spec_from(root: Section) -> PolicySpec:
     Raises:
         ConfigError: The description is malformed, incomplete or contradicts itself.
     """
+    video = root.entries("video", _video_key)
     spec = PolicySpec(
         name=root.text("name"),
         source=root.source,
@@ -154,9 +164,10 @@ def policy_spec_from(root: Section) -> PolicySpec:
         rate_hz=root.number("rate_hz", minimum=0.1, maximum=1000.0),
         horizon=root.integer("horizon", minimum=1, maximum=1024),
         instruction_key=root.text("instruction_key"),
-        video=root.entries("video", lambda section: section.text("camera")),
+        video={key: camera for key, (camera, _) in video.items()},
         state=root.entries("state", _key_map),
         action=root.entries("action", _key_map),
+        video_deltas=_common_deltas(root, {key: deltas for key, (_, deltas) in video.items()}),
         lerobot=root.entry("lerobot", read_lerobot) if root.has("lerobot") else None,
     )
     root.finish()
@@ -165,6 +176,8 @@ def policy_spec_from(root: Section) -> PolicySpec:
     for name in repeated(spec.action_names):
         raise root.error(f"{name} stands in more than one entry; one is allowed", "action")
     if spec.lerobot is not None:
+        if spec.video_deltas != NOW:
+            raise root.error("delta_indices cannot stand with lerobot, which has them", "video")
         for key, names, values in (
             ("state", spec.lerobot.state, spec.state_names),
             ("action", spec.lerobot.action, spec.action_names),
@@ -176,6 +189,18 @@ def policy_spec_from(root: Section) -> PolicySpec:
                     f"lerobot.{key}",
                 )
     return spec
+
+
+def _video_key(section: Section) -> tuple[str, tuple[int, ...]]:
+    return section.text("camera"), read_delta_indices(section)
+
+
+def _common_deltas(root: Section, by_key: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """GR00T has one list for all of its video keys."""
+    if len(set(by_key.values())) > 1:
+        found = "; ".join(f"{key}: {list(deltas)}" for key, deltas in by_key.items())
+        raise root.error(f"delta_indices must be the same for all keys, found {found}", "video")
+    return next(iter(by_key.values()), NOW)
 
 
 def _key_map(section: Section) -> KeyMap:

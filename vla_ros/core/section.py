@@ -140,6 +140,26 @@ class Section:
             raise self.error(f"must be in [{minimum}, {maximum}], found {value}", key)
         return value
 
+    def integers(self, key: str, *, minimum: int, maximum: int) -> tuple[int, ...]:
+        """A non-empty list of integers within ``[minimum, maximum]``.
+
+        Raises:
+            ConfigError: It is missing, empty, or holds something else.
+        """
+        value = self._take(key, "list")
+        if not isinstance(value, list) or not value:
+            raise self.error(f"must be a non-empty list of integers, found {_describe(value)}", key)
+        for item in value:
+            if (
+                not isinstance(item, int)
+                or isinstance(item, bool)
+                or not minimum <= item <= maximum
+            ):
+                raise self.error(
+                    f"must hold integers in [{minimum}, {maximum}], found {_describe(item)}", key
+                )
+        return tuple(value)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A non-empty list of distinct, non-empty strings.
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last samples of one stream, in the order of their stamps.
 
-A sample that is older than the oldest one kept, or repeats a stamp, is not taken. One thread, or an
-external lock. Stamps are integer nanoseconds.
+So many are kept, or so many as a span of time holds. A sample that is older than the oldest one
+kept, or repeats a stamp, is not taken. One thread, or an external lock. Stamps are integer
+nanoseconds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import bisect
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+# More are never kept, however densely they come.
+_MOST = 512
 
 
 class StreamBuffer(Generic[T]):
@@ -23,13 +26,16 @@ class StreamBuffer(Generic[T]):
     (10, 'a')
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, span_ns: int = 0) -> None:
         """Make an empty buffer.
 
         Args:
             capacity: How many samples are kept, at least 1.
+            span_ns: The samples since so long before the newest are kept too, and one from before,
+                up to some hundred of them.
         """
         self._capacity = capacity
+        self._span_ns = span_ns
         self._stamps: list[int] = []
         self._values: list[T] = []
 
@@ -46,13 +52,18 @@ class StreamBuffer(Generic[T]):
         index = bisect.bisect_left(self._stamps, stamp_ns)
         if index < len(self._stamps) and self._stamps[index] == stamp_ns:
             return False
-        if index == 0 and len(self._stamps) == self._capacity:
+        if index == 0 and len(self._stamps) >= self._capacity:
             return False
         self._stamps.insert(index, stamp_ns)
         self._values.insert(index, value)
-        if len(self._stamps) > self._capacity:
+        while len(self._stamps) > self._capacity and not self._spanned():
             del self._stamps[0], self._values[0]
         return True
+
+    def _spanned(self) -> bool:
+        """Whether the oldest sample is within the span, or the one before it."""
+        begin_ns = self._stamps[-1] - self._span_ns
+        return self._stamps[1] > begin_ns and len(self._stamps) <= _MOST
 
     def clear(self) -> None:
         """Forget everything."""
@@ -63,12 +74,19 @@ class StreamBuffer(Generic[T]):
         """The sample with the greatest stamp, with its stamp; None if there is none."""
         return (self._stamps[-1], self._values[-1]) if self._stamps else None
 
-    def nearest(self, stamp_ns: int) -> tuple[int, T] | None:
-        """The sample nearest in time, the older of two equally near; None if there is none."""
+    def nearest(self, stamp_ns: int, *, since_ns: int | None = None) -> tuple[int, T] | None:
+        """The sample nearest in time, the older of two equally near; None if there is none.
+
+        Args:
+            stamp_ns: The moment.
+            since_ns: At or before the moment; an older sample is given only if there is no other.
+        """
         around = self.around(stamp_ns)
         if around is None:
             return None
         before, after = around
+        if since_ns is not None and before[0] < since_ns:
+            return after
         return before if stamp_ns - before[0] <= after[0] - stamp_ns else after
 
     def around(self, stamp_ns: int) -> tuple[tuple[int, T], tuple[int, T]] | None:

@@ -3,12 +3,14 @@
 
 The anchor is the newest moment that every camera has seen. The other cameras give the image nearest
 to it, the state is interpolated to it, and every stream must be younger than its ``max_age_s``.
-What is missing or stale is named; nothing is ever filled in. One thread, or an external lock.
-Stamps and ``now_ns`` are integer nanoseconds of the ROS clock.
+What is missing or stale is named; nothing is ever filled in. Where the past has to be shown, too,
+and an episode is younger than that, its first frame stands for it, as in the data of a policy. One
+thread, or an external lock. Stamps and ``now_ns`` are integer nanoseconds of the ROS clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from vla_ros.core.errors import ObservationError
 from vla_ros.core.hold_reasons import STALE_CAMERA, STALE_STATE
+from vla_ros.core.past_frames import NO_PAST, PastFrame
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.stream_buffer import StreamBuffer
 
@@ -34,7 +37,8 @@ class SyncedSample(Generic[ImageT]):
 
     Attributes:
         stamp_ns: The anchor.
-        images: Camera name to the image's own stamp and the image as it was pushed.
+        images: Name of the camera, or of a past frame, to the image's own stamp and the image as it
+            was pushed.
         state_names: (D,) Measured interfaces.
         state: (D,) float64 at the anchor.
     """
@@ -48,11 +52,19 @@ class SyncedSample(Generic[ImageT]):
 class Synchronizer(Generic[ImageT]):
     """Keeps the newest data of every stream and makes one moment of it when asked."""
 
-    def __init__(self, robot: RobotSpec) -> None:
-        """Make empty buffers for a robot's cameras and state streams."""
+    def __init__(self, robot: RobotSpec, past: Mapping[str, PastFrame] = NO_PAST) -> None:
+        """Make empty buffers for a robot's cameras and state streams.
+
+        Args:
+            robot: The robot.
+            past: Frames of the past that each moment shall have too, by name.
+        """
         self._robot = robot
+        self._past = past
+        self._begun_ns = 0
         self._cameras: dict[str, StreamBuffer[ImageT]] = {
-            name: StreamBuffer(_CAMERA_CAPACITY) for name in robot.cameras
+            name: StreamBuffer(_CAMERA_CAPACITY, span_ns=_span_ns(name, robot, past))
+            for name in robot.cameras
         }
         self._states: dict[str, StreamBuffer[NDArray[np.float64]]] = {
             name: StreamBuffer(_STATE_CAPACITY) for name in robot.state_streams
@@ -83,8 +95,13 @@ class Synchronizer(Generic[ImageT]):
         """Forget everything, as when the clock jumped back."""
         for camera in self._cameras.values():
             camera.clear()
+        self._begun_ns = 0
         for state in self._states.values():
             state.clear()
+
+    def begin_episode(self, now_ns: int) -> None:
+        """From now on, no past frame is older than this: it was of another episode."""
+        self._begun_ns = now_ns
 
     def ages_s(self, now_ns: int) -> dict[str, float | None]:
         """Stream name to the age of its newest sample; None where there is none yet."""
@@ -105,6 +122,8 @@ class Synchronizer(Generic[ImageT]):
         """
         anchor_ns = self._anchor(now_ns)
         images = {name: self._image(name, anchor_ns) for name in self._cameras}
+        for name, frame in self._past.items():
+            images[name] = self._past_image(frame, anchor_ns, newest=images[frame.camera])
         states = [self._state(name, anchor_ns, now_ns) for name in self._states]
         return SyncedSample(
             anchor_ns, images, self._robot.state_names, np.concatenate(states, dtype=np.float64)
@@ -144,6 +163,14 @@ class Synchronizer(Generic[ImageT]):
             )
         return nearest
 
+    def _past_image(
+        self, frame: PastFrame, anchor_ns: int, newest: tuple[int, ImageT]
+    ) -> tuple[int, ImageT]:
+        """A frame of the past, which is never newer than the one that stands for now."""
+        wanted_ns = max(anchor_ns - frame.age_ns, self._begun_ns)
+        found = self._cameras[frame.camera].nearest(wanted_ns, since_ns=self._begun_ns) or newest
+        return found if found[0] < newest[0] else newest
+
     def _state(self, name: str, anchor_ns: int, now_ns: int) -> NDArray[np.float64]:
         """(D,) A stream's state at the anchor, linear between its neighbours.
 
@@ -166,6 +193,14 @@ class Synchronizer(Generic[ImageT]):
             return before
         weight = (anchor_ns - before_ns) / (after_ns - before_ns)
         return (1.0 - weight) * before + weight * after
+
+
+def _span_ns(camera: str, robot: RobotSpec, past: Mapping[str, PastFrame]) -> int:
+    """How long a camera's frames are kept beyond the few of every camera."""
+    ages_ns = [frame.age_ns for frame in past.values() if frame.camera == camera]
+    # The moment from which the past counts may be as old as the images of any camera.
+    oldest_s = max(spec.max_age_s for spec in robot.cameras.values())
+    return max(ages_ns) + round(oldest_s * 1e9) if ages_ns else 0
 
 
 def _fresh(

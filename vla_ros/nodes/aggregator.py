@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from vla_ros_msgs.msg import Observation, ObservationRequest, RequestFailure
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ObservationError
 from vla_ros.core.params import REQUIRED, param
+from vla_ros.core.past_frames import NO_PAST, PastFrame
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
 from vla_ros.core.synchronizer import Synchronizer
@@ -47,7 +48,8 @@ class AggregatorParams:
     robot: str = param(REQUIRED, "Robot description: a name or a .yaml file.", read_only=True)
     policy: str = param(
         "",
-        "Policy description: a name or a .yaml file. Only its cameras are observed; empty: all.",
+        "Policy description: a name or a .yaml file. Only its cameras are observed, with the past"
+        " frames that it looks at; empty: all, without a past.",
         read_only=True,
     )
     instruction: str = param(
@@ -65,10 +67,11 @@ class Aggregator(LifecycleBase):
     def configure(self, undo: contextlib.ExitStack) -> None:
         """Read the descriptions and make empty buffers."""
         group = self.parameters.declare(AggregatorParams)
-        self._robot = _observed(group.value)
+        self._robot, past = _observed(group.value)
         self._instruction = group.value.instruction
         undo.callback(group.listen(lambda params: self._instruct(params.instruction)))
-        self._synchronizer: Synchronizer[Image | CompressedImage] = Synchronizer(self._robot)
+        self._synchronizer: Synchronizer[Image | CompressedImage] = Synchronizer(self._robot, past)
+        self._epoch: int | None = None
         streams = (*self._robot.cameras, *self._robot.state_streams)
         self._rates = {name: StreamRate() for name in streams}
         # Stream to what was wrong with its last message.
@@ -137,6 +140,9 @@ class Aggregator(LifecycleBase):
 
     def _on_request(self, request: ObservationRequest) -> None:
         now_ns = self._watch_clock()
+        if request.epoch != self._epoch:
+            self._epoch = request.epoch
+            self._synchronizer.begin_episode(now_ns)
         try:
             sample = self._synchronizer.sample(now_ns)
             message = observation_to_message(sample, self._robot, self._instruction, request)
@@ -185,16 +191,16 @@ class Aggregator(LifecycleBase):
         )
 
 
-def _observed(params: AggregatorParams) -> RobotSpec:
-    """The robot, with those cameras alone that the policy looks through."""
+def _observed(params: AggregatorParams) -> tuple[RobotSpec, Mapping[str, PastFrame]]:
+    """The robot with those cameras alone that the policy looks through, and which past it wants."""
     robot = load_robot_spec(config_file("robots", params.robot))
     if not params.policy:
-        return robot
+        return robot, NO_PAST
     policy = load_policy_spec(config_file("policies", params.policy))
     policy.check_against(robot)
     seen = set(policy.video.values())
     cameras = {name: camera for name, camera in robot.cameras.items() if name in seen}
-    return dataclasses.replace(robot, cameras=cameras)
+    return dataclasses.replace(robot, cameras=cameras), policy.past_frames
 
 
 def main() -> int:

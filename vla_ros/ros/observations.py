@@ -11,6 +11,7 @@ from vla_ros_msgs.msg import ObservationRequest as ObservationRequestMsg
 from vla_ros.core.errors import ObservationError
 from vla_ros.core.hold_reasons import STALE_CAMERA, STALE_STATE
 from vla_ros.core.observation import Observation
+from vla_ros.core.past_frames import camera_of
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.synchronizer import SyncedSample
 from vla_ros.ros.images import camera_image, rgb_from_camera_image
@@ -39,8 +40,8 @@ def observation_to_message(
         request=request,
         instruction=instruction,
         images=[
-            camera_image(image, camera, robot.cameras[camera])
-            for camera, (_, image) in sample.images.items()
+            camera_image(image, frame, robot.cameras[camera_of(frame)])
+            for frame, (_, image) in sample.images.items()
         ],
         state_names=list(sample.state_names),
         state=doubles(sample.state),
@@ -58,14 +59,15 @@ def observation_from_message(message: ObservationMsg, robot: RobotSpec) -> Obser
     """
     images = {}
     for image in message.images:
-        if image.camera not in robot.cameras:
+        camera = camera_of(image.camera)
+        if camera not in robot.cameras:
             raise ObservationError(
                 f"camera {image.camera!r} is not in robot {robot.name}, which has"
                 f" {', '.join(robot.cameras) or 'none'}",
                 reason=STALE_CAMERA,
                 stream=image.camera,
             )
-        images[image.camera] = rgb_from_camera_image(image, robot.cameras[image.camera])
+        images[image.camera] = rgb_from_camera_image(image, robot.cameras[camera])
     state = np.array(message.state, dtype=np.float64)
     if len(state) != len(message.state_names) or not np.isfinite(state).all():
         raise ObservationError(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test.support.gr00t_samples import HORIZON, INSTRUCTION_KEY, POLICY, policy
+from test.support.gr00t_samples import HORIZON, INSTRUCTION_KEY, PAST_POLICY, POLICY, policy
 from vla_ros.core.errors import ConfigError, WireFormatError
 from vla_ros.wire.gr00t.codec import pack, unpack
 from vla_ros.wire.gr00t.modality import (
@@ -141,7 +141,7 @@ def test_actions_beyond_those_described_are_taken():
         ({"language": ModalityConfig((0,), ("task",))}, "language keys differ: .* has task"),
         (
             {"video": ModalityConfig((-15, 0), ("front", "wrist"))},
-            r"video offsets \[steps\] differ: .* has 0, .* has -15, 0",
+            r"video delta_indices \[steps\] differ: .* has 0, .* has -15, 0",
         ),
         (
             {"action": ModalityConfig(tuple(range(16)), ("single_arm",))},
@@ -159,6 +159,20 @@ def test_a_server_with_another_policy_is_refused(changed: dict[str, Any], text: 
 
     with pytest.raises(ConfigError, match=text):
         check_modality(policy(), given, server="tcp://x:1")
+
+
+def test_history_must_be_the_one_described():
+    past = policy(PAST_POLICY)
+    told = modality_of(past)
+
+    assert told["video"] == ModalityConfig((-15, 0), ("front", "wrist"))
+    assert told["state"].delta_indices == told["language"].delta_indices == (0,)
+    check_modality(past, told, server="tcp://x:1")
+    with pytest.raises(ConfigError, match=r"video delta_indices .* has -15, 0, .* has 0$"):
+        check_modality(past, GIVEN, server="tcp://x:1")
+    state = ModalityConfig((-1, 0), told["state"].modality_keys)
+    with pytest.raises(ConfigError, match=r"state delta_indices .* has 0, .* has -1, 0"):
+        check_modality(past, {**told, "state": state}, server="tcp://x:1")
 
 
 def test_a_policy_without_cameras_needs_none():

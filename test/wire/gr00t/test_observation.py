@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from test.support.gr00t_samples import INSTRUCTION, INSTRUCTION_KEY, POLICY, observation, policy
+from test.support.gr00t_samples import (
+    INSTRUCTION,
+    INSTRUCTION_KEY,
+    PAST_POLICY,
+    POLICY,
+    observation,
+    past_observation,
+    policy,
+)
 from vla_ros.core.errors import WireFormatError
 from vla_ros.core.policy_io import policy_input
 from vla_ros.wire.gr00t.observation import decode_observation, encode_observation
@@ -45,6 +53,38 @@ def test_round_trip(arrangement: Arrangement):
     for key, values in GIVEN.state.items():
         np.testing.assert_array_equal(decoded.state[key], values)
         assert decoded.state[key].dtype == np.float64
+
+
+@pytest.mark.parametrize("arrangement", ARRANGEMENTS)
+def test_the_past_is_an_axis(arrangement: Arrangement):
+    past = policy(PAST_POLICY)
+    given = policy_input(past, past_observation())
+    tree = encode_observation(given, arrangement)
+    video = tree["video"] if arrangement.layout is Layout.NESTED else {
+        key.removeprefix("video."): value for key, value in tree.items()
+    }  # fmt: skip
+    assert video["front"].shape == ((1, 2, 3, 4, 3) if arrangement.batched else (2, 3, 4, 3))
+    # The oldest first.
+    np.testing.assert_array_equal(
+        video["front"].reshape(2, 3, 4, 3)[0], past_observation().images["head@-15"]
+    )
+
+    decoded, found = decode_observation(tree, past, arrangement.wire)
+
+    assert found == arrangement
+    np.testing.assert_array_equal(decoded.video["wrist"], given.video["wrist"])
+    assert decoded.state["gripper"].shape == (1,)
+
+
+@pytest.mark.parametrize("moments", [1, 3])
+def test_a_past_of_another_length_is_refused(moments: int):
+    tree = nested()
+    tree["video"]["front"] = np.zeros((1, moments, 3, 4, 3), np.uint8)
+
+    with pytest.raises(
+        WireFormatError, match=r"'front' must be .* \(1, 2, H, W, 3\) uint8, .* with 2 moments;"
+    ):
+        decode_observation(tree, policy(PAST_POLICY), B)
 
 
 def test_images_are_not_copied():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_ros.core.errors import ConfigError, WireFormatError
+from vla_ros.core.past_frames import NOW
 from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.wire.gr00t.wires import Gr00tWire
 from vla_ros.wire.shown import shown
@@ -38,12 +39,11 @@ class ModalityConfig:
 
 def modality_of(policy: PolicySpec) -> dict[str, ModalityConfig]:
     """What a server says of a policy. A modality without keys is left out, as none may be empty."""
-    now = (0,)
     modalities = {
-        VIDEO: ModalityConfig(now, tuple(policy.video)),
-        STATE: ModalityConfig(now, tuple(policy.state)),
+        VIDEO: ModalityConfig(policy.video_deltas, tuple(policy.video)),
+        STATE: ModalityConfig(NOW, tuple(policy.state)),
         ACTION: ModalityConfig(tuple(range(policy.horizon)), tuple(policy.action)),
-        LANGUAGE: ModalityConfig(now, (policy.instruction_key,)),
+        LANGUAGE: ModalityConfig(NOW, (policy.instruction_key,)),
     }
     return {name: config for name, config in modalities.items() if config.modality_keys}
 
@@ -151,9 +151,9 @@ def check_modality(policy: PolicySpec, given: Mapping[str, ModalityConfig], *, s
         ours, theirs = _keys(expected, name), _keys(given, name)
         if ours != theirs:
             raise _differs(policy, server, f"{name} keys", ours, theirs)
-        offsets = given[name].delta_indices if name in given else (0,)
-        if offsets != (0,):
-            raise _differs(policy, server, f"{name} offsets [steps]", (0,), offsets)
+        wanted, offsets = _offsets(expected, name), _offsets(given, name)
+        if wanted != offsets:
+            raise _differs(policy, server, f"{name} delta_indices [steps]", wanted, offsets)
     ours, theirs = _keys(expected, ACTION), _keys(given, ACTION)
     if not ours <= theirs:
         raise _differs(policy, server, "action keys", ours, theirs)
@@ -166,6 +166,10 @@ def check_modality(policy: PolicySpec, given: Mapping[str, ModalityConfig], *, s
 
 def _keys(modalities: Mapping[str, ModalityConfig], name: str) -> set[str]:
     return set(modalities[name].modality_keys) if name in modalities else set()
+
+
+def _offsets(modalities: Mapping[str, ModalityConfig], name: str) -> tuple[int, ...]:
+    return modalities[name].delta_indices if name in modalities else NOW
 
 
 def _differs(

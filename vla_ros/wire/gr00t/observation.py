@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An observation in the policy's keys and units as a GR00T tree, and back.
 
-One observation travels at a time (B = 1) with one moment of history (T = 1). Pure; any thread may
-call.
+One observation travels at a time (B = 1). Its images are of the T moments that the policy looks at,
+its state is of now. Pure; any thread may call.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ def encode_observation(given: PolicyInput, arrangement: Arrangement) -> dict[str
         given: What the policy is shown.
         arrangement: How its server wants it.
     """
-    axes = (None, None) if arrangement.batched else (None,)
-    video = {key: image[axes] for key, image in given.video.items()}
-    state = {key: values.astype(np.float32)[axes] for key, values in given.state.items()}
+    batch = (None,) if arrangement.batched else ()
+    # What has no axis for its moments is of one moment.
+    video = {
+        key: images[(*batch, None)] if images.ndim == 3 else images[batch]
+        for key, images in given.video.items()
+    }
+    state = {key: values.astype(np.float32)[(*batch, None)] for key, values in given.state.items()}
     if arrangement.layout is Layout.NESTED:
         language = {key: [[text]] for key, text in given.language.items()}
         return {VIDEO: video, STATE: state, LANGUAGE: language}
@@ -66,7 +70,7 @@ def decode_observation(
     shown = {key: video[key] for key in policy.video if key in video}
     measured = {key: state[key] for key in policy.state if key in state}
     given = PolicyInput(
-        video={key: _image(key, value, wire) for key, value in shown.items()},
+        video={key: _images(key, value, wire, policy) for key, value in shown.items()},
         state={key: _vector(key, value, wire) for key, value in measured.items()},
         language={
             key: _text(key, language[key], layout)
@@ -88,11 +92,12 @@ def _part(tree: Mapping[str, Any], name: str, layout: Layout) -> Mapping[str, An
     return part
 
 
-def _image(key: str, value: Any, wire: Gr00tWire) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, without its leading axes."""
-    expected = "(B, T, H, W, C) = (1, 1, H, W, 3) uint8"
-    array = _unwrapped(value, 5, wire, f"video key {key!r}", expected)
-    if array.dtype != np.uint8 or array.shape[2] != 3 or 0 in array.shape:
+def _images(key: str, value: Any, wire: Gr00tWire, policy: PolicySpec) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8, or (T, H, W, 3) where the policy looks at T > 1 moments."""
+    moments = len(policy.video_deltas)
+    expected = f"(B, T, H, W, C) = (1, {moments}, H, W, 3) uint8"
+    array = _unwrapped(value, 5, wire, f"video key {key!r}", expected, moments)
+    if array.dtype != np.uint8 or array.shape[-1] != 3 or 0 in array.shape:
         raise _wrong(f"video key {key!r}", value, expected)
     return array
 
@@ -107,16 +112,17 @@ def _vector(key: str, value: Any, wire: Gr00tWire) -> NDArray[np.float64]:
 
 
 def _unwrapped(
-    value: Any, dimensions: int, wire: Gr00tWire, what: str, expected: str
+    value: Any, dimensions: int, wire: Gr00tWire, what: str, expected: str, moments: int = 1
 ) -> NDArray[Any]:
-    """The array without B and T, each of which must be 1. Wire A5 may leave out B."""
+    """The array without B, which must be 1, and without T where it is 1. A5 may leave out B."""
     allowed = (dimensions, dimensions - 1) if wire is Gr00tWire.A5 else (dimensions,)
     if not isinstance(value, np.ndarray) or value.ndim not in allowed:
         raise _wrong(what, value, expected)
-    leading = value.ndim - dimensions + 2
-    if value.shape[:leading] != (1,) * leading:
-        raise _wrong(what, value, f"{expected}, one observation at a time and without history")
-    array: NDArray[Any] = value[(0,) * leading]
+    leading = value.ndim - dimensions + 1
+    if value.shape[: leading + 1] != (*(1,) * leading, moments):
+        history = "without history" if moments == 1 else f"with {moments} moments"
+        raise _wrong(what, value, f"{expected}, one observation at a time and {history}")
+    array: NDArray[Any] = value[(0,) * (leading + (moments == 1))]
     return array
 
 
