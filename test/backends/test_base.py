@@ -9,6 +9,7 @@ import pytest
 from test.support.gr00t_samples import NAMES, STAMP_NS, moves, observation, policy, robot
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.backends.hold import Backend, HoldConfig
+from vla_ros.backends.registry import backend_class
 from vla_ros.core.action_chunk import ChunkTiming
 from vla_ros.core.errors import ActionError
 from vla_ros.core.observation import ObservationRequest
@@ -48,3 +49,20 @@ def test_the_clock_is_the_systems_unless_another_is_given():
 
 def test_a_policy_can_no_more_than_it_says():
     assert PolicyInfo("x") == PolicyInfo("x", prefix="none", max_batch=1)
+
+
+def test_another_one_has_the_same_facts():
+    first = Backend(HoldConfig(), robot=robot(), policy=policy(), now_ns=lambda: 42)
+
+    second = first.another()
+
+    assert type(second) is Backend
+    assert second is not first
+    for fact in ("config", "robot", "policy", "now_ns"):
+        assert getattr(second, fact) is getattr(first, fact)
+
+
+@pytest.mark.parametrize("name", ["scripted_pick_and_place", "flow_pick_and_place", "replay"])
+def test_what_remembers_an_episode_and_costs_little_is_the_clients_own(name: str):
+    assert backend_class(name).per_client
+    assert not backend_class("gr00t_zmq").per_client

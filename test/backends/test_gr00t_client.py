@@ -13,7 +13,8 @@ import pytest
 from test.support.golden_server import GoldenServer, golden
 from test.support.zmq_peers import Server, serving
 from vla_ros.backends._gr00t_client import Gr00tClient
-from vla_ros.backends._zmq_channel import ChannelTimes, ZmqChannel
+from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.core.errors import BackendUnavailable, RemotePolicyError, WireFormatError
 from vla_ros.wire.gr00t.message import encode_error
 from vla_ros.wire.gr00t.wires import Gr00tWire

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from test.support.golden_backend import GoldenBackend
 from test.support.golden_server import GoldenServer, golden
 from test.support.gr00t_samples import (
     HORIZON,
+    PAST_POLICY,
     POLICY,
     STAMP_NS,
     moves,
     observation,
+    past_observation,
     policy,
     robot,
 )
@@ -29,6 +32,8 @@ from vla_ros.core.errors import (
     WireFormatError,
 )
 from vla_ros.core.observation import ObservationRequest, Prefix
+from vla_ros.serving.gr00t_service import Gr00tService
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.gr00t.message import decode_request, encode_error, encode_reply
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
@@ -287,3 +292,35 @@ def test_an_observation_that_lacks_a_camera_is_not_sent(backend: Connect):
         with pytest.raises(ConfigError, match="camera hand is not in the observation"):
             backend(server.port).infer(observation(images={"head": np.zeros((3, 4, 3), np.uint8)}))
         assert server.requests == []
+
+
+@wires
+def test_a_past_reaches_the_policy_behind_a_server(backend: Connect, wire: Gr00tWire):
+    theirs = GoldenBackend(policy=policy(PAST_POLICY))
+    service = Gr00tService(Sessions(theirs), modality_wire=wire)
+    with serving(service.handle) as server:
+        chunk = backend(server.port, PAST_POLICY).infer(past_observation())
+
+    np.testing.assert_allclose(chunk.actions, moves(), atol=1e-6)
+    [seen] = theirs.seen
+    assert tuple(seen.images) == tuple(past_observation().images)
+    for name, image in past_observation().images.items():
+        np.testing.assert_array_equal(seen.images[name], image)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (PAST_POLICY, POLICY, r"six_joints_policy.yaml has -15, 0, the server at .* has 0$"),
+        (POLICY, PAST_POLICY, r"six_joints_policy.yaml has 0, the server at .* has -15, 0$"),
+    ],
+)
+def test_a_policy_that_looks_at_other_moments_is_refused(
+    backend: Connect, ours: str, theirs: str, words: str
+):
+    service = Gr00tService(Sessions(GoldenBackend(policy=policy(theirs))))
+    with (
+        serving(service.handle) as server,
+        pytest.raises(ConfigError, match=f"video delta_indices .* differ: {words}"),
+    ):
+        backend(server.port, ours).connect()

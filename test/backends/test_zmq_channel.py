@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from test.support.zmq_peers import serving
-from vla_ros.backends._zmq_channel import ChannelTimes, ZmqChannel
+from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.core.errors import BackendUnavailable, WireFormatError
 
 QUICK = ChannelTimes(connect_s=5.0, drain_s=5.0, backoff_s=0.05, backoff_max_s=0.15)

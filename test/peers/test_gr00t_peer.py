@@ -32,7 +32,8 @@ from test.support.gr00t_samples import (
 )
 from test.support.programs import PATIENCE_S, Program, policy_server, program
 from vla_ros.backends._gr00t_client import Gr00tClient
-from vla_ros.backends._zmq_channel import ChannelTimes, ZmqChannel
+from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
 from vla_ros.core.errors import BackendUnavailable, RemotePolicyError
 

@@ -13,6 +13,7 @@ from test.support.lerobot_peers import LEROBOT_POLICY
 from vla_ros.core.errors import ConfigError
 from vla_ros.serving.fronts import Front, delays, make_front
 from vla_ros.serving.grpc_front import GrpcFront
+from vla_ros.serving.http_front import HttpFront
 from vla_ros.serving.policy_server import parser
 from vla_ros.serving.zmq_front import ZmqFront
 
@@ -34,6 +35,12 @@ def ended(front: Front) -> Front:
     [
         ([], ZmqFront, "tcp://127.0.0.1:"),
         (["--protocol", "gr00t", "--modality-wire", "A5"], ZmqFront, "tcp://127.0.0.1:"),
+        (["--protocol", "gr00t_http"], HttpFront, "http://127.0.0.1:"),
+        (
+            ["--protocol", "gr00t_http", "--host", "::1", "--api-token", "x"],
+            HttpFront,
+            "http://[::",
+        ),
         (["--protocol", "lerobot"], GrpcFront, "127.0.0.1:"),
         (["--protocol", "lerobot", "--allow-checkpoint", "x"], GrpcFront, "127.0.0.1:"),
     ],
@@ -47,14 +54,15 @@ def test_each_protocol_has_its_front(arguments: list[str], kind: type, address: 
 def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
     asked: dict[str, Any] = {}
     monkeypatch.setattr("vla_ros.serving.fronts.ZmqFront", lambda *_, **facts: asked.update(facts))
+    monkeypatch.setattr("vla_ros.serving.fronts.HttpFront", lambda *_, **facts: asked.update(facts))
     monkeypatch.setattr(
         "vla_ros.serving.grpc_front.GrpcFront", lambda *_, **facts: asked.update(facts)
     )
-    for protocol in ("gr00t", "lerobot"):
+    for protocol, port in (("gr00t", None), ("gr00t_http", 8000), ("lerobot", 8080)):
         given = ["--robot", "r", "--policy", "p", "--protocol", protocol]
         make_front(parser().parse_args(given), GoldenBackend(policy=policy(LEROBOT_POLICY)))
-    assert asked["address"] == "tcp://127.0.0.1:5555"
-    assert (asked["host"], asked["port"]) == ("127.0.0.1", 8080)
+        assert asked["address"] == "tcp://127.0.0.1:5555"
+        assert (asked.get("host"), asked.get("port")) == (port and "127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +71,8 @@ def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
         (["--allow-checkpoint", "x"], "--allow-checkpoint goes with --protocol lerobot alone"),
         (["--protocol", "lerobot", "--api-token", "x"], "clients of --protocol lerobot cannot say"),
         (["--protocol", "lerobot", "--modality-wire", "B"], "goes with --protocol gr00t alone"),
+        (["--protocol", "gr00t_http", "--modality-wire", "B"], "with --protocol gr00t alone"),
+        (["--protocol", "gr00t_http", "--allow-checkpoint", "x"], "--protocol lerobot alone"),
     ],
 )
 def test_options_of_another_protocol_are_refused(arguments: list[str], text: str):

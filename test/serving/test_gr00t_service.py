@@ -23,6 +23,7 @@ from vla_ros.core.errors import BackendUnavailable
 from vla_ros.core.observation import ObservationRequest, Prefix
 from vla_ros.core.policy_io import policy_input
 from vla_ros.serving.gr00t_service import Gr00tService, Job
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.gr00t.message import Request, encode_request
 from vla_ros.wire.gr00t.observation import encode_observation
 from vla_ros.wire.gr00t.options import encode_options
@@ -38,7 +39,7 @@ def backend() -> GoldenBackend:
 
 @pytest.fixture
 def service(backend: GoldenBackend) -> Gr00tService:
-    return Gr00tService(backend, max_bytes=10_000, now_ns=lambda: 77)
+    return Gr00tService(Sessions(backend), max_bytes=10_000, now_ns=lambda: 77)
 
 
 def tree(arrangement: Arrangement | None = None) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def test_the_backend_sees_what_was_sent(
 
 @pytest.mark.parametrize("wire", list(Gr00tWire))
 def test_the_modality_is_told_in_the_form_that_was_chosen(backend: GoldenBackend, wire: Gr00tWire):
-    service = Gr00tService(backend, modality_wire=wire)
+    service = Gr00tService(Sessions(backend), modality_wire=wire)
 
     reply = service.handle(golden(wire, "get_modality_config_request"))
 
@@ -152,7 +153,7 @@ def test_nobody_may_kill_a_server_without_a_token(service: Gr00tService):
 
 
 def test_who_knows_the_token_may_do_everything(backend: GoldenBackend):
-    service = Gr00tService(backend, api_token="secret")
+    service = Gr00tService(Sessions(backend), api_token="secret")
 
     assert service.handle(encode_request(Request("ping", api_token="secret"))) == golden(
         B, "ping_reply"
@@ -167,7 +168,7 @@ def test_who_knows_the_token_may_do_everything(backend: GoldenBackend):
 def test_who_does_not_know_the_token_may_do_nothing(
     backend: GoldenBackend, endpoint: str, token: str | None
 ):
-    service = Gr00tService(backend, api_token="secret")
+    service = Gr00tService(Sessions(backend), api_token="secret")
 
     reply = service.handle(encode_request(Request(endpoint, api_token=token)))
 
@@ -261,7 +262,7 @@ def test_a_policy_without_cameras_and_state_is_served():
     blind = GoldenBackend()
     start, rest = POLICY.split("video:")
     blind.policy = policy(f"{start}video: {{}}\nstate: {{}}\n{rest[rest.index('action:') :]}")
-    service = Gr00tService(blind)
+    service = Gr00tService(Sessions(blind))
 
     reply = service.handle(action_request({"language": {INSTRUCTION_KEY: [["go"]]}}))
 

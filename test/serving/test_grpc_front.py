@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from test.support.golden_backend import GoldenBackend
+from test.support.golden_backend import GoldenBackend, OwnBackend
 from test.support.gr00t_samples import moves, observation, policy, robot
 from test.support.lerobot_client import Client, answered, setup, shown
 from test.support.lerobot_peers import CHECKPOINT, LEROBOT_POLICY, STATE
@@ -24,6 +24,7 @@ from vla_ros.core.observation import Observation, Prefix
 from vla_ros.serving import grpc_front
 from vla_ros.serving.grpc_front import GrpcFront
 from vla_ros.serving.lerobot_service import MAX_CLIENTS, LeRobotService
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.lerobot.methods import (
     GET_ACTIONS,
     READY,
@@ -64,9 +65,10 @@ class Running:
     """A front that runs in a thread of its own."""
 
     def __init__(self, backend: GoldenBackend, **options: Any) -> None:
-        service = LeRobotService(backend, max_bytes=MAX_BYTES)
+        sessions = Sessions(backend)
+        service = LeRobotService(sessions, max_bytes=MAX_BYTES)
         settings = {"host": "127.0.0.1", "port": 0, "max_bytes": MAX_BYTES, **options}
-        self.front = GrpcFront(service, backend, **settings)
+        self.front = GrpcFront(service, sessions, **settings)
         self.ended: bool | None = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -149,6 +151,23 @@ def test_a_client_is_served_as_lerobots_own(run: Run, connect: Connect):
         np.testing.assert_array_equal(answer.timesteps, timestep + np.arange(16))
     assert backend.resets == 1
     assert len(backend.seen) == 3
+
+
+def test_each_connection_has_an_episode_of_its_own(run: Run, connect: Connect):
+    first = OwnBackend(policy=policy(LEROBOT_POLICY))
+    running = run(first)
+    a, b = connect(running), connect(running)
+    for client in (a, b):
+        client.ready()
+    for timestep in range(3):
+        works(a, timestep)
+    b.ready()
+    works(connect(running))
+    running.stop()
+
+    assert [len(one.seen) for one in first.family] == [0, 3, 0, 1]
+    assert [one.resets for one in first.family] == [0, 1, 2, 0]
+    assert [(one.connects, one.closes) for one in first.family] == [(1, 1)] * 4
 
 
 def test_who_shows_nothing_gets_nothing_after_a_while(run: Run, connect: Connect):
@@ -553,15 +572,17 @@ def test_calls_wait_for_the_backend_to_be_connected(
 
 def test_an_address_that_is_taken_is_named(run: Run):
     port = int(run().front.address.rpartition(":")[2])
-    service = LeRobotService(golden(), max_bytes=MAX_BYTES)
+    sessions = Sessions(golden())
+    service = LeRobotService(sessions, max_bytes=MAX_BYTES)
     with pytest.raises(ConfigError, match=rf"cannot listen at 127\.0\.0\.1:{port}"):
-        GrpcFront(service, golden(), host="127.0.0.1", port=port, max_bytes=MAX_BYTES)
+        GrpcFront(service, sessions, host="127.0.0.1", port=port, max_bytes=MAX_BYTES)
 
 
 def test_an_address_of_ipv6_is_written_as_such():
-    service = LeRobotService(golden(), max_bytes=MAX_BYTES)
+    sessions = Sessions(golden())
+    service = LeRobotService(sessions, max_bytes=MAX_BYTES)
     with pytest.raises(ConfigError, match=r"cannot listen at \[2001:db8::1\]:0"):
-        GrpcFront(service, golden(), host="2001:db8::1", port=0, max_bytes=MAX_BYTES)
+        GrpcFront(service, sessions, host="2001:db8::1", port=0, max_bytes=MAX_BYTES)
 
 
 def test_our_own_backend_is_served(run: Run):

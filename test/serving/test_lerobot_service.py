@@ -15,6 +15,7 @@ from test.support.lerobot_client import CAMERAS, STATE_VALUES, setup, shown, val
 from test.support.lerobot_peers import CHECKPOINT, LEROBOT_POLICY, STATE
 from vla_ros.core.errors import BackendUnavailable, ConfigError, VlaRosError, WireFormatError
 from vla_ros.serving.lerobot_service import FORGOTTEN_AFTER_S, MAX_CLIENTS, LeRobotService, Terms
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.lerobot.actions import decode_actions
 from vla_ros.wire.lerobot.observation import TimedObservation, encode_observation
 from vla_ros.wire.lerobot.protobuf import decode_data, encode_data
@@ -28,7 +29,7 @@ def backend(text: str = LEROBOT_POLICY) -> GoldenBackend:
 
 
 def service(made: GoldenBackend | None = None, **options: Any) -> LeRobotService:
-    return LeRobotService(made or backend(), **{"max_bytes": MAX_BYTES, **options})
+    return LeRobotService(Sessions(made or backend()), **{"max_bytes": MAX_BYTES, **options})
 
 
 def without(*names: str) -> bytes:
@@ -154,7 +155,7 @@ def test_nothing_that_is_sent_is_run():
 def test_actions_are_answered():
     made = backend()
     ours = service(made)
-    answer = decode_actions(decode_data(ours.act(ours.read(shown(40), Terms(STATE, 100)))))
+    answer = decode_actions(decode_data(ours.act("a", ours.read(shown(40), Terms(STATE, 100)))))
 
     np.testing.assert_array_equal(answer.actions, moves())
     assert answer.actions.dtype == np.float32
@@ -166,14 +167,14 @@ def test_actions_are_answered():
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (15, 15), (16, 16), (17, 16), (None, 16)])
 def test_as_many_actions_are_answered_as_are_wanted(count: int | None, expected: int):
     ours = service()
-    answer = decode_actions(decode_data(ours.act(ours.read(shown(), Terms(STATE, count)))))
+    answer = decode_actions(decode_data(ours.act("a", ours.read(shown(), Terms(STATE, count)))))
     assert len(answer.actions) == expected
 
 
 def columns(terms: Terms, data: bytes | None = None, text: str = LEROBOT_POLICY) -> np.ndarray:
     """The first action that is answered."""
     ours = service(backend(text))
-    answer = ours.act(ours.read(data or shown(), terms))
+    answer = ours.act("a", ours.read(data or shown(), terms))
     row: np.ndarray = decode_actions(decode_data(answer)).actions[0]
     return row
 
@@ -221,7 +222,7 @@ def test_units_are_the_policys():
     }
     made = backend(text)
     ours = service(made)
-    answer = ours.act(ours.read(shown(**degrees), Terms()))
+    answer = ours.act("a", ours.read(shown(**degrees), Terms()))
     np.testing.assert_allclose(made.seen[0].state, STATE_VALUES)
     given = decode_actions(decode_data(answer)).actions
     np.testing.assert_allclose(given, np.degrees(moves()), rtol=1e-5)
@@ -233,11 +234,11 @@ def test_what_the_policy_fails_with_is_passed_on():
     seen = ours.read(shown(), Terms())
     made.error = BackendUnavailable("nobody listens there")
     with pytest.raises(BackendUnavailable, match="nobody listens there"):
-        ours.act(seen)
+        ours.act("a", seen)
     with pytest.raises(VlaRosError):
-        ours.reset()
+        ours.reset("a")
     made.error = None
-    ours.reset()
+    ours.reset("a")
     assert made.resets == 1
 
 

@@ -18,6 +18,8 @@ from test.support.lerobot_client import Client, setup
 from test.support.lerobot_peers import LEROBOT_POLICY
 from test.support.programs import PATIENCE_S, policy_server, program
 from test.support.zmq_peers import serving
+from vla_ros.backends.gr00t_http import Backend as HttpBackend
+from vla_ros.backends.gr00t_http import HttpConfig
 from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
 from vla_ros.backends.hold import HoldConfig
 from vla_ros.backends.lerobot_grpc import Backend as LeRobotBackend
@@ -136,6 +138,22 @@ def test_lerobots_clients_are_served_until_the_signal(lerobot_facts: list[str]):
             assert time.monotonic() - started_s < ENDED_WITHIN_S
             ours.close()
         np.testing.assert_allclose(chunk.actions, np.tile(observation().state, (16, 1)))
+        assert "Traceback" not in server.written
+
+
+def test_a_policy_is_served_over_http_until_the_signal(facts: list[str]):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with policy_server(*facts, "--protocol", "gr00t_http") as (server, port):
+            ours = HttpBackend(HttpConfig(port=port), robot=robot(), policy=policy())
+            assert ours.connect().description.endswith("application/msgpack")
+            chunk = ours.infer(observation())
+            ours.reset()
+            server.process.send_signal(number)
+            started_s = time.monotonic()
+            assert server.process.wait(PATIENCE_S) == 0
+            assert time.monotonic() - started_s < ENDED_WITHIN_S
+            ours.close()
+        np.testing.assert_array_equal(chunk.actions, np.tile(observation().state, (16, 1)))
         assert "Traceback" not in server.written
 
 

@@ -13,6 +13,7 @@ from test.support.golden_backend import GoldenBackend
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.errors import BackendUnavailable
 from vla_ros.serving.policy_worker import MAX_WAITING, PolicyWorker
+from vla_ros.serving.sessions import Sessions
 
 LONG_S = 10.0
 
@@ -42,7 +43,7 @@ def start() -> Iterator[Start]:
     made: list[PolicyWorker] = []
 
     def make(backend: GoldenBackend | None = None, **options: Any) -> PolicyWorker:
-        made.append(PolicyWorker(backend or GoldenBackend(), **options))
+        made.append(PolicyWorker(Sessions(backend or GoldenBackend()), **options))
         made[-1].start()
         return made[-1]
 

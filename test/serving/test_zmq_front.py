@@ -10,7 +10,7 @@ import msgpack
 import pytest
 import zmq
 
-from test.support.golden_backend import GoldenBackend, error_of
+from test.support.golden_backend import GoldenBackend, OwnBackend, error_of
 from test.support.golden_server import golden
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -18,6 +18,7 @@ from vla_ros.core.errors import BackendUnavailable, ConfigError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.serving.gr00t_service import Gr00tService
 from vla_ros.serving.policy_worker import MAX_WAITING
+from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.zmq_front import ZmqFront
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
@@ -58,9 +59,10 @@ class Running:
 
     def __init__(self, backend: GoldenBackend, **options: Any) -> None:
         token = options.pop("api_token", None)
-        self.service = Gr00tService(backend, api_token=token, max_bytes=MAX_BYTES)
+        sessions = Sessions(backend)
+        self.service = Gr00tService(sessions, api_token=token, max_bytes=MAX_BYTES)
         self.front = ZmqFront(
-            self.service, backend, address="tcp://127.0.0.1:*", max_bytes=MAX_BYTES, **options
+            self.service, sessions, address="tcp://127.0.0.1:*", max_bytes=MAX_BYTES, **options
         )
         self.ended: bool | None = None
         self.error: BaseException | None = None
@@ -139,6 +141,38 @@ def test_one_thread_owns_the_backend(run: Callable[..., Running], connect: Calla
     assert len(backend.threads) == 1
     assert backend.closed
     assert running.ended
+
+
+def test_each_connection_has_an_episode_of_its_own(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    first = OwnBackend()
+    running = run(first)
+    a, b = connect(running), connect(running, zmq.DEALER)
+    for number in range(3):
+        assert ask(a, ASK) == ACTION
+        # What a client puts before its request names the request, not the client.
+        b.send_multipart([b"%d" % number, b"", golden(B, "reset_request")])
+        assert b.recv_multipart()[2] == golden(B, "reset_reply")
+    assert ask(connect(running), ASK) == ACTION
+    running.stop()
+
+    assert [len(one.seen) for one in first.family] == [0, 3, 0, 1]
+    assert [one.resets for one in first.family] == [0, 0, 3, 0]
+    assert [(one.connects, one.closes) for one in first.family] == [(1, 1)] * 4
+
+
+def test_a_backend_of_a_clients_own_that_cannot_be_connected_is_told(
+    run: Callable[..., Running], connect: Callable[..., Any]
+):
+    first = OwnBackend()
+    running = run(first)
+    client = connect(running)
+    assert ask(connect(running), ASK) == ACTION
+    first.fails = True
+    assert error_of(ask(client, ASK)) == "the model is not there"
+    first.fails = False
+    assert ask(client, ASK) == ACTION
 
 
 def test_a_ping_is_answered_while_the_policy_thinks(
@@ -374,5 +408,6 @@ def test_an_address_that_is_taken_is_named(run: Callable[..., Running]):
     backend = GoldenBackend()
     address = run(backend).front.address
 
+    sessions = Sessions(backend)
     with pytest.raises(ConfigError, match=f"cannot listen at {address}: Address already in use"):
-        ZmqFront(Gr00tService(backend), backend, address=address, max_bytes=MAX_BYTES)
+        ZmqFront(Gr00tService(sessions), sessions, address=address, max_bytes=MAX_BYTES)

@@ -11,6 +11,7 @@ from test.support.gr00t_samples import moves, policy, robot
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.backends.hold import HoldConfig
 from vla_ros.core.action_chunk import ActionChunk
+from vla_ros.core.errors import BackendUnavailable
 from vla_ros.core.observation import Observation, Prefix
 
 
@@ -44,6 +45,31 @@ class GoldenBackend(PolicyBackend):
 
     def close(self) -> None:
         pass
+
+
+class OwnBackend(GoldenBackend):
+    """One of which each client gets one; they all know of each other."""
+
+    per_client = True
+
+    def __init__(self, family: list[OwnBackend] | None = None, **facts: Any) -> None:
+        super().__init__(**facts)
+        self.family = [] if family is None else family
+        self.family.append(self)
+        self.connects = self.closes = 0
+        self.fails = False
+
+    def connect(self) -> PolicyInfo:
+        self.connects += 1
+        if self.family[0].fails:
+            raise BackendUnavailable("the model is not there")
+        return super().connect()
+
+    def close(self) -> None:
+        self.closes += 1
+
+    def another(self) -> OwnBackend:
+        return OwnBackend(self.family, policy=self.policy)
 
 
 def error_of(reply: bytes) -> str:

@@ -13,17 +13,16 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from dataclasses import dataclass
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from vla_ros.backends._patience import Backoff, ChannelTimes
 from vla_ros.core.errors import BackendSilent, BackendUnavailable, WireFormatError
 
 # A server that is gone without a word is noticed this fast; libzmq answers in its own thread.
 _HEARTBEAT_MS = 1000
 _HEARTBEAT_TIMEOUT_MS = 3000
-_MAX_DOUBLINGS = 16
 _LOST: dict[int, str] = {
     zmq.EVENT_CONNECT_RETRIED: "nobody listens there, or the host is not known",
     zmq.EVENT_DISCONNECTED: "the connection was lost",
@@ -31,24 +30,6 @@ _LOST: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak ZeroMQ",
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it lets nobody in",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelTimes:
-    """How patient a channel is.
-
-    Attributes:
-        connect_s: A connection that is not made in this time has failed.
-        drain_s: A late answer is waited for this long after its request before the connection is
-            given up.
-        backoff_s: Time to the next attempt after the first failure; it doubles with each one.
-        backoff_max_s: The longest such time.
-    """
-
-    connect_s: float = 1.0
-    drain_s: float = 30.0
-    backoff_s: float = 0.25
-    backoff_max_s: float = 4.0
 
 
 class ZmqChannel:
@@ -73,9 +54,7 @@ class ZmqChannel:
         self._ids = itertools.count(1)
         self._pending: bytes | None = None
         self._pending_until_s = 0.0
-        self._failures = 0
-        self._failure = ""
-        self._retry_at_s = 0.0
+        self._backoff = Backoff(address, times)
 
     def open(self, deadline_s: float) -> int:
         """Make sure that a request can be sent now.
@@ -110,7 +89,7 @@ class ZmqChannel:
             raise BackendSilent(
                 f"{self.address} gave no answer within {time.monotonic() - started_s:.2f} s"
             )
-        self._failures = 0
+        self._backoff.worked()
         if len(answer) != 1:
             raise WireFormatError(f"the answer has {len(answer)} parts, expected 1")
         return answer[0]
@@ -133,11 +112,7 @@ class ZmqChannel:
         return socket
 
     def _connect(self) -> zmq.Socket[bytes]:
-        left_s = self._retry_at_s - time.monotonic()
-        if left_s > 0:
-            raise BackendUnavailable(
-                f"{self.address}: {self._failure}; the next attempt is in {left_s:.2f} s"
-            )
+        self._backoff.check()
         # The process's own context: nothing waits for it, not even where a channel is forgotten.
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         socket.linger = 0
@@ -199,14 +174,7 @@ class ZmqChannel:
     def _fail(self, text: str) -> BackendUnavailable:
         """Gives the connection up until the next attempt is due."""
         self._close_socket()
-        wait_s = min(
-            self._times.backoff_s * 2 ** min(self._failures, _MAX_DOUBLINGS),
-            self._times.backoff_max_s,
-        )
-        self._failures += 1
-        self._failure = text
-        self._retry_at_s = time.monotonic() + wait_s
-        return BackendUnavailable(f"{self.address}: {text}; the next attempt is in {wait_s:.2f} s")
+        return self._backoff.failed(text)
 
     def _close_socket(self) -> None:
         if self._socket is not None:

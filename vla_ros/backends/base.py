@@ -42,9 +42,12 @@ class PolicyBackend(ABC):
     Attributes:
         Config: The backend's own parameters, a frozen dataclass of ``core.params.param`` fields.
             They become the ROS parameters ``backend.*`` and the server's ``--backend-option``.
+        per_client: Whether a server gives each of its clients a backend of its own, because this
+            one remembers their episode and costs little. Else they share one, as a large model.
     """
 
     Config: ClassVar[type]
+    per_client: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -105,6 +108,10 @@ class PolicyBackend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of everything. Never raises; a second call does nothing."""
+
+    def another(self) -> PolicyBackend:
+        """A second one with the same facts and no memory, not connected yet."""
+        return type(self)(self.config, robot=self.robot, policy=self.policy, now_ns=self.now_ns)
 
     def chunk(
         self,

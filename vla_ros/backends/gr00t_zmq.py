@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vla_ros.backends._gr00t_client import Answer, Gr00tClient
-from vla_ros.backends._zmq_channel import ChannelTimes, ZmqChannel
+from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ConfigError, RemotePolicyError

@@ -128,6 +128,7 @@ class Backend(PolicyBackend):
     """Replays an episode."""
 
     Config = ReplayConfig
+    per_client = True
 
     def __init__(self, config: ReplayConfig, **facts: Any) -> None:
         """Keep the facts; see ``PolicyBackend``."""

@@ -10,14 +10,18 @@ from typing import Protocol
 
 from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import ConfigError
+from vla_ros.serving.gr00t_http_service import Gr00tHttpService
 from vla_ros.serving.gr00t_service import Gr00tService
+from vla_ros.serving.http_front import HttpFront
 from vla_ros.serving.lerobot_service import LeRobotService
+from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.zmq_front import ZmqFront
+from vla_ros.wire.gr00t import http
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
-GR00T, LEROBOT = "gr00t", "lerobot"
+GR00T, GR00T_HTTP, LEROBOT = "gr00t", "gr00t_http", "lerobot"
 # The protocols, and the ports that their clients expect.
-PORTS = {GR00T: 5555, LEROBOT: 8080}
+PORTS = {GR00T: 5555, GR00T_HTTP: http.PORT, LEROBOT: 8080}
 # The GR00T wires whose clients understand one and the same description of the policy.
 BOTH = "A6+B"
 MEBIBYTE = 1024 * 1024
@@ -46,18 +50,29 @@ def make_front(options: argparse.Namespace, backend: PolicyBackend) -> Front:
     port = PORTS[options.protocol] if options.port is None else options.port
     max_bytes = int(options.max_message_mib * MEBIBYTE)
     delay_s = delays(options.latency_ms / 1000, options.latency_jitter_ms / 1000, random.Random())
+    sessions = Sessions(backend)
     if options.protocol == LEROBOT:
-        return _lerobot_front(options, backend, port=port, max_bytes=max_bytes, delay_s=delay_s)
+        return _lerobot_front(options, sessions, port=port, max_bytes=max_bytes, delay_s=delay_s)
     if options.allow_checkpoint:
         raise ConfigError("--allow-checkpoint goes with --protocol lerobot alone")
+    if options.protocol == GR00T_HTTP:
+        _refuse_modality_wire(options)
+        return HttpFront(
+            Gr00tHttpService(sessions, api_token=options.api_token, max_bytes=max_bytes),
+            sessions,
+            host=options.host,
+            port=port,
+            max_bytes=max_bytes,
+            delay_s=delay_s,
+        )
     service = Gr00tService(
-        backend,
+        sessions,
         api_token=options.api_token,
         modality_wire=None if options.modality_wire == BOTH else Gr00tWire(options.modality_wire),
         max_bytes=max_bytes,
     )
     address = f"tcp://{options.host}:{port or '*'}"
-    return ZmqFront(service, backend, address=address, max_bytes=max_bytes, delay_s=delay_s)
+    return ZmqFront(service, sessions, address=address, max_bytes=max_bytes, delay_s=delay_s)
 
 
 def delays(mean_s: float, jitter_s: float, chance: random.Random) -> Callable[[], float]:
@@ -67,7 +82,7 @@ def delays(mean_s: float, jitter_s: float, chance: random.Random) -> Callable[[]
 
 def _lerobot_front(
     options: argparse.Namespace,
-    backend: PolicyBackend,
+    sessions: Sessions,
     *,
     port: int,
     max_bytes: int,
@@ -77,8 +92,7 @@ def _lerobot_front(
         raise ConfigError(
             "--api-token, or $VLA_ROS_API_TOKEN: clients of --protocol lerobot cannot say it"
         )
-    if options.modality_wire != BOTH:
-        raise ConfigError("--modality-wire goes with --protocol gr00t alone")
+    _refuse_modality_wire(options)
     try:
         # gRPC is needed here alone.
         from vla_ros.serving.grpc_front import GrpcFront  # noqa: PLC0415
@@ -86,7 +100,12 @@ def _lerobot_front(
         raise ConfigError(
             f"--protocol lerobot needs a Python package that cannot be imported: {error}"
         ) from error
-    service = LeRobotService(backend, checkpoints=options.allow_checkpoint, max_bytes=max_bytes)
+    service = LeRobotService(sessions, checkpoints=options.allow_checkpoint, max_bytes=max_bytes)
     return GrpcFront(
-        service, backend, host=options.host, port=port, max_bytes=max_bytes, delay_s=delay_s
+        service, sessions, host=options.host, port=port, max_bytes=max_bytes, delay_s=delay_s
     )
+
+
+def _refuse_modality_wire(options: argparse.Namespace) -> None:
+    if options.modality_wire != BOTH:
+        raise ConfigError("--modality-wire goes with --protocol gr00t alone")

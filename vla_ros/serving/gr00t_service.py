@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoints of a GR00T policy server over any backend: bytes in, bytes out, no I/O.
+"""The endpoints of a GR00T policy server over any backends: bytes in, bytes out, no I/O.
 
 Each client is answered in the wire, the layout and the batching that it asked in. Whatever comes
 in, one reply goes out; what was wrong stands in it as ``{"error": text}``.
 
 ``begin`` may be called by any thread and answers at once what needs no policy. ``finish`` belongs
-to the thread that owns the backend.
+to the thread that owns the backends.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import VlaRosError, WireFormatError
 from vla_ros.core.policy_io import actions_by_key, observation_from
-from vla_ros.core.policy_spec import PolicySpec
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.gr00t import message
 from vla_ros.wire.gr00t.action import encode_action
 from vla_ros.wire.gr00t.message import Request, decode_request, encode_error, encode_reply
@@ -53,7 +54,7 @@ class Job:
 
 
 class Gr00tService:
-    """Answers GR00T requests with a backend.
+    """Answers GR00T requests with each client's backend.
 
     Attributes:
         killed: Whether a client made the server end.
@@ -61,7 +62,7 @@ class Gr00tService:
 
     def __init__(
         self,
-        backend: PolicyBackend,
+        sessions: Sessions,
         *,
         api_token: str | None = None,
         modality_wire: Gr00tWire | None = None,
@@ -71,7 +72,7 @@ class Gr00tService:
         """Keep the facts.
 
         Args:
-            backend: The policy.
+            sessions: The policy, as each client has it.
             api_token: What a client must say; None: nothing, and nobody may end the server.
             modality_wire: How to mark the reply of ``get_modality_config``; see
                 ``encode_modality``. Clients of N1.5 need A5, and then no others can be served.
@@ -79,18 +80,17 @@ class Gr00tService:
             now_ns: The clock that stamps an observation whose client does not.
         """
         self.killed = False
-        self._backend = backend
-        self._policy: PolicySpec = backend.policy
+        self._sessions = sessions
         self._api_token = api_token
         self._max_bytes = max_bytes
         self._now_ns = now_ns
-        modality = encode_modality(modality_of(self._policy), modality_wire)
+        modality = encode_modality(modality_of(sessions.policy), modality_wire)
         self._modality_reply = encode_reply(modality, modality_wire or Gr00tWire.B)
 
-    def handle(self, data: bytes | memoryview) -> bytes:
-        """The reply to a request, whatever it is. For the backend's thread."""
+    def handle(self, data: bytes | memoryview, client: Hashable = None) -> bytes:
+        """The reply to a request, whatever it is. For the backends' thread."""
         begun = self.begin(data)
-        return self.finish(begun) if isinstance(begun, Job) else begun
+        return self.finish(begun, client) if isinstance(begun, Job) else begun
 
     def begin(self, data: bytes | memoryview) -> bytes | Job:
         """The reply to a request, or the work that must be done first. For any thread."""
@@ -99,12 +99,12 @@ class Gr00tService:
         except VlaRosError as error:
             return self._refused(error)
 
-    def finish(self, job: Job) -> bytes:
-        """The reply to a request that needs the policy. For the backend's thread."""
+    def finish(self, job: Job, client: Hashable) -> bytes:
+        """The reply to a request that needs the policy. For the backends' thread."""
         try:
             if job.infers:
-                return self._act(job.request)
-            self._backend.reset()
+                return self._act(job.request, client)
+            self._sessions.backend(client).reset()
             return encode_reply({}, Gr00tWire.B)
         except VlaRosError as error:
             return self._refused(error)
@@ -129,7 +129,7 @@ class Gr00tService:
             f"Unknown endpoint: {request.endpoint[:80]}; there are {', '.join(_ENDPOINTS)}"
         )
 
-    def _act(self, request: Request) -> bytes:
+    def _act(self, request: Request, client: Hashable) -> bytes:
         tree, options = request.data, Options()
         if request.wire is not Gr00tWire.A5:
             options = decode_options(request.data.get("options"))
@@ -138,17 +138,42 @@ class Gr00tService:
             raise WireFormatError(
                 f"get_action: data.observation must be a map of keys; found {shown(tree)}"
             )
-        given, arrangement = decode_observation(tree, self._policy, request.wire)
-        observation = observation_from(
-            self._policy,
-            given,
-            stamp_ns=self._now_ns() if options.stamp_ns is None else options.stamp_ns,
-            request=options.request,
+        backend = self._sessions.backend(client)
+        return encode_reply(
+            act(backend, tree, options, wire=request.wire, now_ns=self._now_ns), request.wire
         )
-        chunk = self._backend.infer(observation, options.prefix)
-        actions = actions_by_key(self._policy, chunk)
-        return encode_reply(encode_action(actions, arrangement), arrangement.wire)
 
     def _refused(self, error: VlaRosError) -> bytes:
         _LOG.warning("refused a request: %s", error)
         return encode_error(str(error))
+
+
+def act(
+    backend: PolicyBackend,
+    tree: Mapping[str, Any],
+    options: Options,
+    *,
+    wire: Gr00tWire,
+    now_ns: Callable[[], int],
+) -> dict[str, Any] | list[Any]:
+    """A backend's answer to an observation, both as trees of a wire. For the backend's thread.
+
+    Args:
+        backend: The policy, connected.
+        tree: The observation.
+        options: What the client said beside it.
+        wire: Of the observation, and so of the answer.
+        now_ns: The clock that stamps an observation whose client does not.
+
+    Raises:
+        VlaRosError: The observation is none of the policy's, or the policy gave no answer.
+    """
+    given, arrangement = decode_observation(tree, backend.policy, wire)
+    observation = observation_from(
+        backend.policy,
+        given,
+        stamp_ns=now_ns() if options.stamp_ns is None else options.stamp_ns,
+        request=options.request,
+    )
+    chunk = backend.infer(observation, options.prefix)
+    return encode_action(actions_by_key(backend.policy, chunk), arrangement)

@@ -2,7 +2,7 @@
 """Carries LeRobot's calls between gRPC and a service.
 
 ``run`` belongs to the caller's thread; gRPC answers each call in a thread of its own; one worker
-owns the backend. No call lasts longer than the policy needs and some seconds more, whatever its
+owns the backends. No call lasts longer than the policy needs and some seconds more, whatever its
 client does. ``stop`` may be called from anywhere, signal handlers included.
 """
 
@@ -19,10 +19,10 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import BackendUnavailable, ConfigError, VlaRosError, WireFormatError
 from vla_ros.serving.lerobot_service import FORGOTTEN_AFTER_S, MAX_CLIENTS, LeRobotService
 from vla_ros.serving.policy_worker import PolicyWorker
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.lerobot.methods import (
     GET_ACTIONS,
     READY,
@@ -70,7 +70,7 @@ class GrpcFront:
     def __init__(
         self,
         service: LeRobotService,
-        backend: PolicyBackend,
+        sessions: Sessions,
         *,
         host: str,
         port: int,
@@ -81,7 +81,7 @@ class GrpcFront:
 
         Args:
             service: What answers.
-            backend: What its worker connects, and closes at the end.
+            sessions: What its worker connects, and closes at the end.
             host: Where to listen.
             port: 0 takes a free one.
             max_bytes: A longer observation is refused.
@@ -111,7 +111,7 @@ class GrpcFront:
         if not bound:  # how gRPC said it formerly
             raise ConfigError(f"cannot listen at {address_of(host, port)}")
         self.address = address_of(host, bound)
-        self._worker = PolicyWorker(backend, delay_s=delay_s)
+        self._worker = PolicyWorker(sessions, delay_s=delay_s)
         self.wake_fd = self._worker.wake.ring_fd
 
     def run(self) -> bool:
@@ -150,7 +150,7 @@ class GrpcFront:
 
     def _ready(self, _: bytes, context: Context) -> bytes:
         with self._admitted(context) as client:
-            self._with_policy(self._service.reset, context, delayed=False)
+            self._with_policy(lambda: self._service.reset(client), context, delayed=False)
             with self._changed:
                 self._service.begin(client, time.monotonic())
         return _EMPTY
@@ -198,7 +198,9 @@ class GrpcFront:
                 seen = self._service.take(client)
             if seen is None:
                 return _EMPTY
-            acted = self._with_policy(lambda: self._service.act(seen), context, delayed=True)
+            acted = self._with_policy(
+                lambda: self._service.act(client, seen), context, delayed=True
+            )
         return acted or _EMPTY
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ backend's, and who asks for another checkpoint is to be refused. A client that w
 back under another address need not introduce itself again; LeRobot's own does not.
 
 ``read_setup`` and ``read`` may be called by any thread, ``act`` and ``reset`` by the one that owns
-the backend. The rest changes the sessions, one call at a time. Times are seconds of any one clock.
+the backends. The rest changes the sessions, one call at a time. Times are seconds of any one clock.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.observation import Observation
 from vla_ros.core.policy_io import PolicyInput, action_columns, observation_from, split_columns
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.lerobot.actions import TimedActions, encode_actions
 from vla_ros.wire.lerobot.features import features_from
 from vla_ros.wire.lerobot.observation import TASK, TimedObservation, decode_observation
@@ -76,27 +76,27 @@ class _Session:
 
 
 class LeRobotService:
-    """Answers LeRobot's clients with a backend.
+    """Answers LeRobot's clients with each one's backend.
 
     Attributes:
         checkpoints: Those that a client may ask for; all mean the backend's policy.
     """
 
     def __init__(
-        self, backend: PolicyBackend, *, checkpoints: Iterable[str] = (), max_bytes: int
+        self, sessions: Sessions, *, checkpoints: Iterable[str] = (), max_bytes: int
     ) -> None:
         """Keep the facts.
 
         Args:
-            backend: The policy.
+            sessions: The policy, as each client has it.
             checkpoints: Those that a client may ask for; none: the one of the description.
             max_bytes: A longer message is refused.
 
         Raises:
             ConfigError: The policy's description does not say how LeRobot names things.
         """
-        self._backend = backend
-        self._policy = backend.policy
+        self._backends = sessions
+        self._policy = sessions.policy
         self._lerobot = self._policy.lerobot_for("LeRobot's clients need")
         self.checkpoints = frozenset(checkpoints) or frozenset({self._lerobot.checkpoint})
         self._max_bytes = max_bytes
@@ -198,13 +198,13 @@ class LeRobotService:
         session.answered = seen.timestep
         return seen
 
-    def act(self, seen: Seen) -> bytes:
-        """The message with the actions for an observation.
+    def act(self, client: str, seen: Seen) -> bytes:
+        """The message with the actions for an observation of a client.
 
         Raises:
             VlaRosError: The policy gave none.
         """
-        chunk = self._backend.infer(seen.observation)
+        chunk = self._backends.backend(client).infer(seen.observation)
         actions = action_columns(self._policy, chunk).astype(np.float32)
         wanted = np.ascontiguousarray(actions[: seen.count, list(seen.columns)])
         steps = np.arange(len(wanted))
@@ -215,13 +215,13 @@ class LeRobotService:
         )
         return encode_data(encode_actions(answer))
 
-    def reset(self) -> None:
-        """Make the policy forget the episode, whosever it is.
+    def reset(self, client: str) -> None:
+        """Make a client's policy forget the episode; one that all share forgets everybody's.
 
         Raises:
             VlaRosError: The policy could not be reset.
         """
-        self._backend.reset()
+        self._backends.backend(client).reset()
 
     def _observation(self, sent: TimedObservation) -> Observation:
         values = sent.values

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``policy_server``: serves a policy to robots over GR00T's or LeRobot's wire.
+"""The program ``policy_server``: serves a policy to robots over GR00T's or LeRobot's wires.
 
 It listens on the loopback interface unless told otherwise. SIGTERM and SIGINT end it within a
 second, with exit status 0; 1 means that the policy failed, 2 that it was told something wrong.
@@ -38,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
     """What the program may be told."""
     made = argparse.ArgumentParser(
         prog="policy_server",
-        description="Serves a policy to robots: over GR00T's ZeroMQ wire, or over the gRPC wire of"
-        " LeRobot's asynchronous inference.",
+        description="Serves a policy to robots: over GR00T's ZeroMQ or HTTP wire, or over the gRPC"
+        " wire of LeRobot's asynchronous inference.",
     )
     made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
     made.add_argument(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns a backend, whichever protocol its clients speak.
+"""The one thread that owns the backends, whichever protocol their clients speak.
 
 ``submit`` and ``stop`` may be called by any thread, ``stop`` by a signal handler too; the rest
 belongs to the thread that runs the front.
@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.errors import BackendUnavailable
+from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.wake import Wake
 
 _LOG = logging.getLogger(__name__)
@@ -25,25 +26,23 @@ _PATIENCE_S = 0.5
 
 
 class PolicyWorker:
-    """Connects a backend, works off what is asked of it in order, and closes it.
+    """Connects the backends, works off what is asked of them in order, and closes them.
 
     Attributes:
         wake: Rings when the server is to end.
         stopping: Whether it is.
     """
 
-    def __init__(
-        self, backend: PolicyBackend, *, delay_s: Callable[[], float] = lambda: 0.0
-    ) -> None:
+    def __init__(self, sessions: Sessions, *, delay_s: Callable[[], float] = lambda: 0.0) -> None:
         """Nothing is connected before ``start``.
 
         Args:
-            backend: What the thread owns.
+            sessions: What the thread owns.
             delay_s: How much later than it could a delayed work ends, asked for each one.
         """
         self.wake = Wake()
         self.stopping = False
-        self._backend = backend
+        self._sessions = sessions
         self._delay_s = delay_s
         self._ending = threading.Event()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
@@ -52,7 +51,7 @@ class PolicyWorker:
 
     def start(self) -> None:
         """Connect the backend; a failure stops the server, and ``end`` raises it."""
-        self._connecting = self._thread.submit(self._backend.connect)
+        self._connecting = self._thread.submit(self._sessions.connect)
         self._connecting.add_done_callback(self._connected)
 
     def submit(self, work: Callable[[], T], *, delayed: bool) -> Future[T]:
@@ -93,7 +92,7 @@ class PolicyWorker:
             Whether the backend let go in time; else its thread still hangs in a call.
         """
         self._ending.set()
-        closing = self._thread.submit(self._backend.close)
+        closing = self._thread.submit(self._sessions.close)
         ended = bool(wait([closing], timeout=_PATIENCE_S).done)
         self._thread.shutdown(wait=False)
         return ended

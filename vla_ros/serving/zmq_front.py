@@ -2,7 +2,7 @@
 """Carries requests and replies between ZeroMQ and a service.
 
 Two threads: ``run`` belongs to the caller's, which does all socket work and answers what needs no
-policy, a ping for instance, at once; one worker owns the backend. Every request gets exactly one
+policy, a ping for instance, at once; one worker owns the backends. Every request gets exactly one
 reply, in the order of the work. ``stop`` may be called from anywhere, signal handlers included.
 """
 
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import zmq
 
-from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import BackendUnavailable, ConfigError
 from vla_ros.serving.gr00t_service import Gr00tService
 from vla_ros.serving.policy_worker import MAX_WAITING, PolicyWorker
+from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.gr00t.message import encode_error
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class ZmqFront:
     def __init__(
         self,
         service: Gr00tService,
-        backend: PolicyBackend,
+        sessions: Sessions,
         *,
         address: str,
         max_bytes: int,
@@ -58,7 +58,7 @@ class ZmqFront:
 
         Args:
             service: What answers.
-            backend: What its worker connects, and closes at the end.
+            sessions: What its worker connects, and closes at the end.
             address: ``tcp://host:port``; port ``*`` takes a free one.
             max_bytes: The service's own limit. ZeroMQ cuts off what is four times as long.
             delay_s: How much later than it could an action is answered, asked for each one.
@@ -79,7 +79,7 @@ class ZmqFront:
             self._context.destroy(linger=0)
             raise ConfigError(f"cannot listen at {address}: {error}") from error
         self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._worker = PolicyWorker(backend, delay_s=delay_s)
+        self._worker = PolicyWorker(sessions, delay_s=delay_s)
         self.wake_fd = self._worker.wake.ring_fd
 
     def run(self) -> bool:
@@ -131,8 +131,12 @@ class ZmqFront:
             if self._service.killed:
                 self.stop()
             return
+        # ZeroMQ's own name of the connection.
+        client = envelope[0]
         try:
-            future = self._worker.submit(lambda: self._service.finish(begun), delayed=begun.infers)
+            future = self._worker.submit(
+                lambda: self._service.finish(begun, client), delayed=begun.infers
+            )
         except BackendUnavailable as error:
             self._send(envelope, encode_error(str(error)))
             return
