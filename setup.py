@@ -43,6 +43,8 @@ setup(
         "filters": ["ruckig"],
         "so101": ["rustypot"],
         "unitree": ["cyclonedds"],
+        # For the backend openpi_websocket. Ubuntu has older ones, without what is needed.
+        "openpi": ["websockets>=13"],
         # Beside it come torch, draccus and safetensors, which are named because they are imported.
         "lerobot": ["lerobot>=0.4.4", "draccus", "safetensors", "torch"],
     },
