@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.gr00t.codec import MAX_DEPTH, MAX_ENTRIES, Unpacked, pack, unpack
+from vla_ros.wire.gr00t.codec import Unpacked, pack, unpack
 from vla_ros.wire.gr00t.wires import Gr00tWire
+from vla_ros.wire.msgpack_tree import MAX_DEPTH, MAX_ENTRIES
 
 GOLDEN = {
     path: path.read_bytes() for path in sorted((Path(__file__).parent / "golden").glob("*/*"))

@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from vla_ros.core.errors import WireFormatError
 from vla_ros.wire.array_view import ALLOWED_DTYPES, allowed_dtype, array_bytes, array_view
+from vla_ros.wire.msgpack_tree import Array, Parts, bin_header
 from vla_ros.wire.shown import shown
-
-Array = NDArray[Any]
-Parts = tuple[bytes | memoryview, ...]
 
 _MAX_HEADER_BYTES = 1024
 _NPY_KEY = "__ndarray_class__"
@@ -57,7 +53,7 @@ def encode_npy(array: Array, where: str) -> Parts:
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     header = _npy_header(array.dtype.str, fortran, array.shape)
     data = array_bytes(array.T if fortran else array)
-    return _NPY_START, _bin_header(len(header) + data.nbytes), header, data
+    return _NPY_START, bin_header(len(header) + data.nbytes), header, data
 
 
 def encode_numpy(array: Array, where: str) -> Parts:
@@ -75,7 +71,7 @@ def encode_numpy(array: Array, where: str) -> Parts:
     """
     _check_dtype(array.dtype, where)
     data = array_bytes(array)
-    return _numpy_start(array.dtype.str, array.shape), _bin_header(data.nbytes), data
+    return _numpy_start(array.dtype.str, array.shape), bin_header(data.nbytes), data
 
 
 def is_npy(value: Mapping[Any, Any]) -> bool:
@@ -167,12 +163,3 @@ def _numpy_start(descr: str, shape: tuple[int, ...]) -> bytes:
     fields = {_NUMPY_KEY: True, b"type": descr, b"kind": b"", b"shape": shape, b"data": b""}
     start: bytes = msgpack.packb(fields)[:-2]
     return start
-
-
-def _bin_header(length: int) -> bytes:
-    """What msgpack writes before that many bytes."""
-    if length < 1 << 8:
-        return struct.pack(">BB", 0xC4, length)
-    if length < 1 << 16:
-        return struct.pack(">BH", 0xC5, length)
-    return struct.pack(">BI", 0xC6, length)
