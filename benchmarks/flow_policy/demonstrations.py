@@ -17,7 +17,7 @@ import numpy as np
 from vla_ros.backends._flow_features import features
 from vla_ros.backends._pick_and_place_motion import Doubles, Waypoint
 from vla_ros.backends._pick_and_place_plan import Body
-from vla_ros.backends._pick_and_place_sight import CubeHidden, Sight
+from vla_ros.backends._pick_and_place_sight import Sight, ThingHidden
 from vla_ros.backends._pick_and_place_skill import Skill
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -126,7 +126,7 @@ class Demonstrator(PolicyBackend):
         body = skill.feel(observation)
         try:
             [actions] = self.demonstrate(body, skill.look(observation, body))
-        except CubeHidden:
+        except ThingHidden:
             away = skill.withdraw(body)
             if away is None:
                 raise
@@ -223,8 +223,8 @@ class Recorder:
     def _elsewhere(self, sight: Sight) -> Sight:
         """Where the things could be as well."""
         draw = self.rng.standard_normal
-        cube, plate = sight.cube, sight.plate
+        cube, plate = sight.thing, sight.plate
         cube = replace(cube, x=cube.x + _CUBE_M * draw(), y=cube.y + _CUBE_M * draw())
         plate = replace(plate, x=plate.x + _PLATE_M * draw(), y=plate.y + _PLATE_M * draw())
         turned = replace(cube, yaw=cube.yaw + 0.3 * draw())
-        return replace(sight, cube=turned, plate=plate)
+        return replace(sight, thing=turned, plate=plate)

@@ -72,7 +72,7 @@ def test_a_held_cube_need_not_be_fetched():
 
 
 def test_where_the_cube_was_matters_no_more_once_it_is_held():
-    elsewhere = replace(HELD, cube=Found(0.15, 0.05, 0.9, 1.0))
+    elsewhere = replace(HELD, thing=Found(0.15, 0.05, 0.9, 1.0))
 
     np.testing.assert_array_equal(seen(AT_REST, HELD), seen(AT_REST, elsewhere))
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from test.core.refusals import refused
+from test.support.g1_policy import g1_policy
 from test.support.simulated import observe, so101, world
+from test.support.simulated_g1 import g1
 from vla_ros.backends._flow_network import load_network, save_network
 from vla_ros.backends._pick_and_place_facts import load_task_facts
-from vla_ros.backends._pick_and_place_sight import CubeHidden
+from vla_ros.backends._pick_and_place_sight import ThingHidden
 from vla_ros.backends.flow_pick_and_place import Backend, Config
 from vla_ros.backends.registry import backend_class
 from vla_ros.core.action_chunk import ActionChunk
@@ -244,7 +246,7 @@ def test_a_delay_between_two_actions_counts_as_the_later_one():
 def hidden(*, stamp_ns: int = 1_000_000_000) -> Observation:
     """The arm is somewhere, and neither camera sees the red cube."""
     world().reset(SEED, "put the red cube on the plate")
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
     world().set_targets(np.array([0.3, 0.0, 0.3, 1.2, 1.5, 0.3]))
     world().advance(world().time_s + 3.0)
     return observe(world(), stamp_ns=stamp_ns)
@@ -284,9 +286,9 @@ def test_what_was_just_seen_is_still_there(age_s: float, asked: str, remembers: 
 
 def test_a_cube_that_is_not_there_is_refused():
     world().reset(SEED, "put the red cube on the plate")
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
 
-    with refused(CubeHidden, "sees no red cube"):
+    with refused(ThingHidden, "sees no red cube"):
         backend().infer(observe(world()))
 
 
@@ -314,3 +316,10 @@ def test_weights_for_something_else_are_refused(tmp_path: Path):
         Backend(Config(), robot=so101(), policy=short).connect()
     with refused(ConfigError, "nowhere.npz"):
         backend(weights="nowhere.npz")
+
+
+def test_a_task_that_is_not_done_from_above_is_refused():
+    made = Backend(Config(task="g1_pick_and_place"), robot=g1(), policy=g1_policy())
+
+    with refused(ConfigError, "g1_pick_and_place", "side", "from above"):
+        made.connect()

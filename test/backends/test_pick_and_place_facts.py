@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from test.core.refusals import changed, refused
+from test.support.g1_policy import g1_facts
 from test.support.simulated import so101
+from test.support.simulated_g1 import g1
 from vla_ros.backends._pick_and_place_facts import load_task_facts
+from vla_ros.backends._pick_and_place_things import Cube, Cylinder
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
 
@@ -20,9 +23,20 @@ def test_the_task_that_comes_with_the_package():
     facts = load_task_facts(PATH, so101())
 
     assert tuple(facts.colours) == ("red", "green", "blue")
-    assert facts.edge_m == 0.025
+    assert facts.thing == Cube(0.025)
     assert tuple(facts.rest) == facts.hand.arm
     assert facts.hand.opening not in facts.hand.arm
+    assert (facts.side, facts.still, facts.hand.fingers) == (None, {}, {})
+
+
+def test_a_task_of_a_hand_with_fingers_that_comes_from_the_side():
+    facts = g1_facts()
+
+    assert facts.thing == Cylinder(0.025, 0.16)
+    assert facts.noun == "cylinder"
+    assert facts.side is not None
+    assert len(facts.hand.fingers) == 5
+    assert {*facts.still} & {*facts.hand.arm, *facts.hand.fingers} == set()
 
 
 @pytest.mark.parametrize(
@@ -36,6 +50,9 @@ def test_the_task_that_comes_with_the_package():
         ("wrist_roll/position: 1.57", "claw/position: 1.57", ["rest", "wrist_roll/position"]),
         ("open: 0.30", "open: -0.30", ["hand", "rise"]),
         ("gripping: [-0.12, 0.17]", "gripping: [0.17, -0.12]", ["hand", "rise"]),
+        ("gripping: [-0.12, 0.17]", "gripping: [0.17, 0.17]", ["hand", "rise"]),
+        ("base_m: [0.0, 0.0, 0.0]", "base_m: [0.0, 0.0]", ["base_m", "list of 2"]),
+        ("cube:", "ball:", ["cube", "missing"]),
         ("slow_speed: 0.14", "slow_speed: 1.4", ["motion.slow_speed", "1.4"]),
         ("red: {hue: [172, 9]", "red: {hue: [172]", ["cube.colours.red.hue", "list of 1"]),
         ("name: so101_pick_and_place", "title: x", ["name", "missing"]),
@@ -48,6 +65,28 @@ def test_a_malformed_task_is_refused(tmp_path: Path, old: str, new: str, parts: 
 
     with refused(ConfigError, "task.yaml", *parts):
         load_task_facts(path, so101())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("waist_yaw_joint/position: 0.0", "tail/position: 0.0", ["still", "tail/position"]),
+        ("R_index_proximal_joint/position: [", "claw/position: [", ["hand", "claw/position"]),
+        ("[1.3, 1.3]", "[1.3]", ["hand.fingers.R_thumb_proximal_yaw_joint/position", "list of 1"]),
+        ("approach_m: [0.083, 0.073]", "approach_m: 0.1", ["side.approach_m"]),
+        ("  yaw: 0.0\n", "", ["side.yaw", "missing"]),
+        ("radius_m: 0.025", "radius_m: 0", ["cylinder.radius_m", "0"]),
+    ],
+)
+def test_a_malformed_task_from_the_side_is_refused(
+    tmp_path: Path, old: str, new: str, parts: list[str]
+):
+    path = tmp_path / "task.yaml"
+    text = config_file("tasks", "g1_pick_and_place").read_text(encoding="utf-8")
+    path.write_text(changed(text, old, new))
+
+    with refused(ConfigError, "task.yaml", *parts):
+        load_task_facts(path, g1())
 
 
 def test_a_camera_without_geometry_is_refused():

@@ -20,9 +20,9 @@ PLANNER = Planner(ARM, FACTS)
 REST = {name.rpartition("/")[0]: value for name, value in FACTS.rest.items()}
 OPEN, CLOSED = FACTS.hand.open, FACTS.hand.closed
 GRIPPING = 0.0
-TRAVEL_Z, GRASP_Z = FACTS.motion.travel_height_m, 0.5 * FACTS.edge_m
+TRAVEL_Z, GRASP_Z = FACTS.motion.travel_height_m, 0.5 * FACTS.thing.height_m
 CLEARANCE_M = FACTS.hand.clearance_m
-RELEASE_Z = FACTS.plate_height_m + GRASP_Z + FACTS.motion.release_gap_m
+RELEASE_Z = FACTS.plate.height_m + GRASP_Z + FACTS.motion.release_gap_m
 
 CUBE = Found(0.2, -0.1, 0.2, 1.0)
 PLATE = Found(0.2, 0.12, 0.0, 1.0)

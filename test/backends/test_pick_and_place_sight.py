@@ -10,7 +10,7 @@ import pytest
 from test.core.refusals import refused
 from test.support.simulated import joints, kinematics, so101, table, world
 from vla_ros.backends._pick_and_place_facts import load_task_facts
-from vla_ros.backends._pick_and_place_sight import CubeHidden, Eyes, Sight
+from vla_ros.backends._pick_and_place_sight import Eyes, Sight, ThingHidden
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import RemotePolicyError
 
@@ -34,11 +34,11 @@ def look(looker: Eyes, *blind: str, colour: str = "red") -> Sight:
 
 def off(sight: Sight) -> float:
     """How far the cube is from where it was seen."""
-    return math.dist((sight.cube.x, sight.cube.y), world().cube_pose("red")[0][:2])
+    return math.dist((sight.thing.x, sight.thing.y), world().object_pose("red")[0][:2])
 
 
 def hide_cube() -> None:
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
 
 
 def test_a_cube_on_the_table_is_seen():
@@ -55,7 +55,7 @@ def test_a_cube_on_the_table_is_seen():
 def test_a_cube_on_the_plate_is_placed():
     world().reset(SEED)
     x, y = world().plate_xy_m()
-    world().place_cube("red", (x, y, 0.0205))
+    world().place_object("red", (x, y, 0.0205))
 
     assert look(eyes()).placed
 
@@ -80,7 +80,7 @@ def test_a_cube_that_is_not_there_is_not_seen():
     world().reset(SEED)
     hide_cube()
 
-    with refused(CubeHidden, "sees no red cube"):
+    with refused(ThingHidden, "sees no red cube"):
         look(eyes())
 
 
@@ -108,7 +108,7 @@ def test_a_hidden_cube_is_remembered_while_the_hand_sees_its_colour():
     red = seen[FACTS.table_camera]
     red[(red[..., 0] > 60) & (red[..., 1] < 60) & (red[..., 2] < 60)] = 0
 
-    assert looker.look(seen, joints(world()), "red").cube == known.cube
+    assert looker.look(seen, joints(world()), "red").thing == known.thing
 
 
 def test_a_cube_that_was_moved_is_seen_where_it_is_now():
@@ -116,7 +116,7 @@ def test_a_cube_that_was_moved_is_seen_where_it_is_now():
     looker = eyes()
     look(looker)
 
-    world().place_cube("red", (0.25, 0.0, 0.0125))
+    world().place_object("red", (0.25, 0.0, 0.0125))
 
     assert off(look(looker)) < 0.003
 
@@ -131,7 +131,7 @@ def test_a_cube_that_is_half_hidden_is_remembered_whole():
     columns = np.nonzero(red.any(axis=0))[0]
     image[:, : int(columns.mean())] = 0
 
-    assert looker.look(seen, joints(world()), "red").cube == known.cube
+    assert looker.look(seen, joints(world()), "red").thing == known.thing
 
 
 def test_another_colour_is_looked_for_anew():
@@ -139,7 +139,7 @@ def test_another_colour_is_looked_for_anew():
     looker = eyes()
     red, blue = look(looker), look(looker, colour="blue")
 
-    assert math.dist((red.cube.x, red.cube.y), (blue.cube.x, blue.cube.y)) > 0.05
+    assert math.dist((red.thing.x, red.thing.y), (blue.thing.x, blue.thing.y)) > 0.05
 
 
 def test_what_is_forgotten_is_not_remembered():
@@ -149,7 +149,7 @@ def test_what_is_forgotten_is_not_remembered():
     looker.forget()
     hide_cube()
 
-    with refused(CubeHidden, "sees no red cube"):
+    with refused(ThingHidden, "sees no red cube"):
         look(looker)
 
 
@@ -164,7 +164,7 @@ def gripping() -> dict[str, float]:
     world().advance(2.0)
     pose = kinematics().pose(hand.link, joints(world()))
     x, y, z = (pose @ [*hand.grip_point_m, 1.0])[:3]
-    world().place_cube("red", (x - 0.004, y, z))
+    world().place_object("red", (x - 0.004, y, z))
     return joints(world())
 
 
@@ -205,7 +205,7 @@ def test_a_camera_without_geometry_is_of_no_use():
 
 def test_the_scene_and_the_task_agree_on_what_things_are_like():
     """Two homes on purpose: what a policy knows is not what the simulator says."""
-    assert {cube.edge_m for cube in table().cubes.values()} == {FACTS.edge_m}
-    assert table().plate.radius_m == FACTS.plate_radius_m
-    assert table().plate.height_m == FACTS.plate_height_m
-    assert set(table().cubes) == set(FACTS.colours)
+    assert {cube.height_m for cube in table().objects.values()} == {FACTS.thing.height_m}
+    assert table().plate.radius_m == FACTS.plate.radius_m
+    assert table().plate.height_m == FACTS.plate.height_m
+    assert set(table().objects) == set(FACTS.colours)

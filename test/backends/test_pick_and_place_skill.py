@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from test.core.refusals import refused
+from test.support.g1_policy import g1_policy
 from test.support.simulated import observe, policy, so101, world
-from vla_ros.backends._pick_and_place_sight import CubeHidden
+from test.support.simulated_g1 import g1
+from vla_ros.backends._pick_and_place_sight import ThingHidden
 from vla_ros.backends._pick_and_place_skill import Skill, make_skill, named_colour
 from vla_ros.core.errors import ConfigError, RemotePolicyError
 
@@ -43,7 +45,7 @@ def test_it_sees_the_cube_that_is_asked_for():
 
     sight = skill().look(observation, skill().feel(observation))
 
-    assert np.hypot(*(world().cube_pose("red")[0][:2] - [sight.cube.x, sight.cube.y])) < 0.003
+    assert np.hypot(*(world().object_pose("red")[0][:2] - [sight.thing.x, sight.thing.y])) < 0.003
     assert np.hypot(*(world().plate_xy_m() - [sight.plate.x, sight.plate.y])) < 0.003
     assert not sight.held
     assert not sight.placed
@@ -52,11 +54,11 @@ def test_it_sees_the_cube_that_is_asked_for():
 def test_hidden_cubes_are_told_from_darkness():
     skill().eyes.forget()
     world().reset(SEED, "put the red cube on the plate")
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
     hidden = observe(world())
     dark = replace(hidden, images={name: 0 * image for name, image in hidden.images.items()})
 
-    with refused(CubeHidden, "sees no red cube"):
+    with refused(ThingHidden, "sees no red cube"):
         skill().look(hidden, skill().feel(hidden))
     with refused(RemotePolicyError, "sees no red cube"):
         skill().look(dark, skill().feel(dark))
@@ -123,3 +125,24 @@ def test_the_first_colour_counts(instruction: str, colour: str):
 def test_an_instruction_without_a_known_colour_is_refused(instruction: str):
     with refused(RemotePolicyError, repr(instruction), "red, green, blue"):
         named_colour(instruction, ("red", "green", "blue"))
+
+
+def test_fingers_move_along_with_the_one_that_leads():
+    grasps = make_skill("g1_pick_and_place", g1(), g1_policy())
+    hand = grasps.facts.hand
+    actions = np.zeros((3, 8))
+    actions[:, -1] = [hand.open, 0.5 * (hand.open + hand.closed), hand.closed]
+
+    columns = grasps.columns(actions)
+
+    assert columns.shape == (3, 26)
+    for name, (at_open, at_closed) in hand.fingers.items():
+        moved = columns[:, grasps.policy.action_names.index(name)]
+        np.testing.assert_allclose(moved, [at_open, 0.5 * (at_open + at_closed), at_closed])
+
+
+def test_what_is_kept_still_must_be_commanded_too():
+    left = {key: part for key, part in g1_policy().action.items() if key.startswith("right")}
+
+    with refused(ConfigError, "g1_scripted", "left_elbow_joint/position"):
+        make_skill("g1_pick_and_place", g1(), replace(g1_policy(), action=left))

@@ -7,16 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from test.support.simulated import joints, kinematics, so101, table, world
+from test.support.simulated import joints, kinematics, so101, world
 from vla_ros.backends._pick_and_place_facts import Colour, load_task_facts
 from vla_ros.backends._pick_and_place_vision import (
+    blob_of,
     centre_on,
-    cube_corners,
-    find_cube,
-    find_plate,
-    largest_blob,
+    find,
     outline_mask,
-    plate_rim,
     segment,
 )
 from vla_ros.core.camera_model import CameraModel
@@ -59,16 +56,18 @@ def test_a_hue_that_does_not_wrap(hue: int, inside: bool):
     assert segment(image_of(hue, 200, 200), green).tolist() == [[int(inside)]]
 
 
-def test_the_largest_blob_is_found():
+def test_the_blob_of_is_found_with_what_was_cut_off_from_it():
     mask = np.zeros((40, 40), np.uint8)
-    mask[2:8, 2:8] = 1
+    mask[2:7, 2:7] = 1
     mask[20:30, 20:30] = 1
+    mask[32:38, 20:30] = 1
 
-    blob = largest_blob(mask)
+    blob = blob_of(mask)
 
     assert blob is not None
-    assert blob.sum() == 100
+    assert blob.sum() == 160
     assert blob[20:30, 20:30].all()
+    assert blob[32:38, 20:30].all()
 
 
 @pytest.mark.parametrize("pixels", [0, 10])
@@ -76,7 +75,7 @@ def test_noise_is_no_blob(pixels: int):
     mask = np.zeros((40, 40), np.uint8)
     mask[0, :pixels] = 1
 
-    assert largest_blob(mask) is None
+    assert blob_of(mask) is None
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -85,26 +84,24 @@ def test_cubes_and_plate_are_found_where_they_are(seed: int):
     camera, image = table_camera(), world().render(FACTS.table_camera)
 
     for name, colour in FACTS.colours.items():
-        blob = largest_blob(segment(image, colour))
+        blob = blob_of(segment(image, colour))
         assert blob is not None
-        found = find_cube(camera, blob, FACTS.edge_m)
-        position, quaternion = world().cube_pose(name)
+        found = find(camera, blob, FACTS.thing)
+        position, quaternion = world().object_pose(name)
         assert math.dist((found.x, found.y), position[:2]) < 0.003
         yaw = 2.0 * math.atan2(quaternion[3], quaternion[0])
         assert abs(math.remainder(found.yaw - yaw, 0.5 * math.pi)) < 0.3
         assert found.agreement > 0.6
-    plate = find_plate(
-        camera, segment(image, FACTS.plate_colour), FACTS.plate_radius_m, FACTS.plate_height_m
-    )
+    plate = find(camera, segment(image, FACTS.plate_colour), FACTS.plate)
     assert math.dist((plate.x, plate.y), world().plate_xy_m()) < 0.003
     assert plate.agreement > 0.9
 
 
 def test_a_blob_is_seen_at_the_height_it_is_at():
     world().reset(0)
-    world().place_cube("red", (0.2, 0.1, 0.1))
+    world().place_object("red", (0.2, 0.1, 0.1))
     image = world().render(FACTS.table_camera)
-    blob = largest_blob(segment(image, FACTS.colours["red"]))
+    blob = blob_of(segment(image, FACTS.colours["red"]))
     assert blob is not None
 
     x, y = centre_on(table_camera(), blob, 0.1)
@@ -112,24 +109,11 @@ def test_a_blob_is_seen_at_the_height_it_is_at():
     assert math.dist((x, y), (0.2, 0.1)) < 0.006
 
 
-def test_outlines_have_the_things_size():
-    corners = cube_corners(1.0, 2.0, math.pi / 4, 0.1)
-    rim = plate_rim(1.0, 2.0, 0.3, 0.05)
-
-    assert corners[:, 2].tolist() == [0.0, 0.1] * 4
-    np.testing.assert_allclose(
-        np.linalg.norm(corners[:, :2] - [1.0, 2.0], axis=1), 0.1 / math.sqrt(2.0)
-    )
-    np.testing.assert_allclose(np.linalg.norm(rim[:, :2] - [1.0, 2.0], axis=1), 0.3)
-    assert set(rim[:, 2]) == {0.0, 0.05}
-
-
 def test_an_outline_behind_the_camera_is_not_seen():
     world().reset(0)
-    edge_m = table().cubes["red"].edge_m
 
-    seen = outline_mask(table_camera(), cube_corners(0.2, 0.0, 0.0, edge_m))
-    behind = outline_mask(table_camera(), cube_corners(3.0, 0.0, 0.0, edge_m))
+    seen = outline_mask(table_camera(), FACTS.thing.outline(0.2, 0.0, 0.0))
+    behind = outline_mask(table_camera(), FACTS.thing.outline(3.0, 0.0, 0.0))
 
     assert seen.any()
     assert not behind.any()

@@ -9,7 +9,7 @@ import pytest
 from test.core.refusals import refused
 from test.support.simulated import backend, observe, policy, so101, world
 from vla_ros.backends._pick_and_place_facts import load_task_facts
-from vla_ros.backends._pick_and_place_sight import CubeHidden
+from vla_ros.backends._pick_and_place_sight import ThingHidden
 from vla_ros.backends.registry import backend_class
 from vla_ros.backends.scripted_pick_and_place import Backend, Config
 from vla_ros.core.action_chunk import ActionChunk
@@ -100,8 +100,8 @@ def test_a_cube_that_is_moved_meanwhile_is_found_again():
     def move(tick: Tick) -> None:
         watched = tick.world
         if watched.time_s > 1.2 and not moved:
-            moved.append(watched.cube_pose("red")[0])
-            watched.place_cube("red", (0.24, 0.0, 0.0125))
+            moved.append(watched.object_pose("red")[0])
+            watched.place_object("red", (0.24, 0.0, 0.0125))
 
     made = Episode(
         world(), backend(), params=ExecutorParams(), timing=Timing(latency_s=0.1), watch=move
@@ -118,9 +118,9 @@ def test_a_cube_that_is_lost_on_the_way_is_fetched_again():
 
     def knock(tick: Tick) -> None:
         watched = tick.world
-        if watched.cube_pose("red")[0][2] > 0.05 and not lost:
+        if watched.object_pose("red")[0][2] > 0.05 and not lost:
             lost.append(watched.time_s)
-            watched.place_cube("red", (0.24, 0.0, 0.03))
+            watched.place_object("red", (0.24, 0.0, 0.03))
 
     made = Episode(
         world(), backend(), params=ExecutorParams(), timing=Timing(latency_s=0.1), watch=knock
@@ -228,17 +228,17 @@ def test_a_reset_forgets_where_things_were():
     made = backend()
     made.infer(observe(world()))
     made.reset()
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
     at_rest(world())
 
-    with refused(CubeHidden, "sees no red cube"):
+    with refused(ThingHidden, "sees no red cube"):
         made.infer(observe(world()))
 
 
 def test_the_arm_withdraws_where_it_may_hide_the_cube():
     """A policy without memory whose arm is somewhere, and neither camera sees the cube."""
     world().reset(SEED, "put the red cube on the plate")
-    world().place_cube("red", (-0.2, 0.0, 0.0125))
+    world().place_object("red", (-0.2, 0.0, 0.0125))
     world().set_targets(np.array([0.3, 0.0, 0.3, 1.2, 1.5, 0.3]))
     world().advance(world().time_s + 3.0)
     made = backend()

@@ -81,6 +81,21 @@ def test_the_root_stays():
     np.testing.assert_allclose(ARM.pose("base", {}), np.eye(4))
 
 
+def test_it_is_the_same_robot_in_another_frame():
+    table = pose_from(rotation_from_rpy((0.0, 0.0, 0.5)), (1.0, 2.0, -0.3))
+
+    stood = arm().standing_on("table", table)
+
+    assert stood.root == "table"
+    np.testing.assert_allclose(stood.pose("nail", REST), table @ arm().pose("nail", REST))
+    assert stood.chain("nail") == arm().chain("nail")
+
+
+def test_another_frame_must_not_be_one_of_the_links():
+    with refused(ConfigError, "arm.urdf", "root"):
+        arm().standing_on("tip", np.eye(4))
+
+
 def test_forward_kinematics_of_a_plane_arm():
     pose = ARM.pose("tip", REST)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -58,6 +59,25 @@ def run(
 ) -> EpisodeResult:
     episode = Episode(world(), made, params=ExecutorParams(), timing=Timing(**timing), watch=watch)
     return episode.run(4)
+
+
+def wave(observation: Observation) -> np.ndarray:
+    steps = np.linspace(0.0, 0.5, policy().horizon)[:, np.newaxis]
+    return stay(observation) + steps
+
+
+def test_a_policy_that_looks_at_the_past_is_shown_it():
+    recorder = Recorder(wave)
+    recorder.policy = replace(policy(), video_deltas=(-10, 0))
+
+    run(recorder, max_duration_s=2.0)
+
+    first, last = recorder.shown[0].images, recorder.shown[-1].images
+    assert set(first) == {frame for name in so101().cameras for frame in (name, f"{name}@-10")}
+    for name in so101().cameras:
+        # An episode's first frame stands for what was before it.
+        np.testing.assert_array_equal(first[name], first[f"{name}@-10"])
+        assert (last[name] != last[f"{name}@-10"]).any()
 
 
 def test_a_policy_is_shown_what_a_robot_shows():
@@ -222,7 +242,7 @@ def test_an_observation_that_cannot_be_made_is_a_failed_request():
 def test_an_episode_ends_when_it_has_failed():
     def push_off(tick: Tick) -> None:
         if tick.world.time_s > 0.1:
-            tick.world.place_cube("red", (0.2, 0.6, -0.05))
+            tick.world.place_object("red", (0.2, 0.6, -0.05))
 
     result = run(Recorder(stay), watch=push_off, max_duration_s=5.0)
 

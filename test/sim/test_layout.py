@@ -25,19 +25,19 @@ def test_seeds_differ():
     layouts = [make_layout(table(), seed) for seed in range(30)]
 
     assert len({layout.plate_xy_m for layout in layouts}) == 30
-    assert {layout.target for layout in layouts} == set(table().cubes)
+    assert {layout.target for layout in layouts} == set(table().objects)
 
 
 @given(seeds)
 def test_things_lie_within_reach_and_apart(seed: int):
     spec, layout = table().layout, make_layout(table(), seed)
-    cubes = list(layout.cube_xy_m.values())
+    cubes = list(layout.object_xy_m.values())
 
     for x, y in (*cubes, layout.plate_xy_m):
         dx, dy = x - spec.center_m[0], y - spec.center_m[1]
         assert spec.radius_m[0] <= math.hypot(dx, dy) <= spec.radius_m[1]
         assert spec.azimuth_rad[0] <= math.atan2(dy, dx) <= spec.azimuth_rad[1]
-    assert all(math.dist(a, b) >= spec.cube_distance_m for a, b in combinations(cubes, 2))
+    assert all(math.dist(a, b) >= spec.object_distance_m for a, b in combinations(cubes, 2))
     assert all(math.dist(cube, layout.plate_xy_m) >= spec.plate_distance_m for cube in cubes)
 
 
@@ -46,8 +46,8 @@ def test_what_varies_varies_within_bounds(seed: int):
     scene, layout = table(), make_layout(table(), seed)
     spec = scene.layout
 
-    for name, cube in scene.cubes.items():
-        for part, noisy in zip(cube.rgb, layout.cube_rgb[name], strict=True):
+    for name, cube in scene.objects.items():
+        for part, noisy in zip(cube.rgb, layout.object_rgb[name], strict=True):
             assert 0.0 <= noisy <= 1.0
             assert abs(noisy - part) <= spec.rgb_noise + 1e-9
     for name, value in scene.start.items():
@@ -61,7 +61,7 @@ def test_a_negative_seed_is_refused():
 
 
 def test_things_that_do_not_fit_are_refused():
-    crowded = replace(table(), layout=replace(table().layout, cube_distance_m=1.0))
+    crowded = replace(table(), layout=replace(table().layout, object_distance_m=1.0))
 
     with refused(ConfigError, "so101_table.yaml", "layout", "do not fit"):
         make_layout(crowded, 0)

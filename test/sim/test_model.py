@@ -13,7 +13,8 @@ from test.core.refusals import refused
 from test.support.simulated import kinematics, so101, table
 from vla_ros.core.camera_model import CameraModel
 from vla_ros.core.errors import ConfigError
-from vla_ros.sim.model import build_model, joint_of
+from vla_ros.sim.model import build_model
+from vla_ros.sim.robot_model import joint_of
 
 URDF = so101().urdf
 

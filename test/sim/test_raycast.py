@@ -7,7 +7,7 @@ import pytest
 
 from test.support.simulated import joints, kinematics, so101, table, world
 from vla_ros.core.camera_model import CameraModel
-from vla_ros.sim.model import GROUND, LAMP, SHAPES, TABLE, build_model
+from vla_ros.sim.model import GROUND, LAMP, SHAPES, TABLE, build_model, object_body
 from vla_ros.sim.raycast import RaycastRenderer
 
 
@@ -22,8 +22,8 @@ def data(model: mujoco.MjModel) -> mujoco.MjData:
     made = mujoco.MjData(model)
     for name, value in zip(so101().command_names, (0.3, -0.2, 0.4, 1.2, 1.5, 0.3), strict=True):
         made.joint(name.rpartition("/")[0]).qpos[0] = value
-    for index, cube in enumerate(table().cubes):
-        made.joint(f"cube {cube}").qpos[:3] = [0.2, 0.1 * (index - 1), 0.0125]
+    for index, cube in enumerate(table().objects):
+        made.joint(object_body(cube)).qpos[:3] = [0.2, 0.1 * (index - 1), 0.0125]
     mujoco.mj_forward(model, made)
     return made
 
@@ -76,8 +76,8 @@ def test_cubes_and_plate_are_seen_where_they_are(seed: int):
     model = CameraModel.of(camera, camera.geometry, parent)
     image = world().render(name)
 
-    for cube, spec in table().cubes.items():
-        (pixel,), _ = model.project(world().cube_pose(cube)[0][None])
+    for cube, spec in table().objects.items():
+        (pixel,), _ = model.project(world().object_pose(cube)[0][None])
         column, row = pixel.astype(int)
         assert np.argmax(image[row, column]) == np.argmax(spec.rgb), cube
     (pixel,), _ = model.project(np.array([[*world().plate_xy_m(), table().plate.height_m]]))

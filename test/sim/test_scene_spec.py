@@ -7,11 +7,13 @@ import pytest
 
 from test.core.refusals import refused
 from test.support.simulated import so101, table
+from test.support.simulated_g1 import g1, g1_table
 from vla_ros.core.errors import ConfigError
 
 
 def test_the_scene_fits_its_robot():
     table().check_against(so101())
+    g1_table().check_against(g1())
 
 
 def without_first(entries: dict) -> dict:
@@ -35,7 +37,7 @@ def test_an_unknown_interface_is_refused():
 
 
 def test_a_hand_that_is_not_commanded_is_refused():
-    scene = replace(table(), hand=replace(table().hand, interface="tail/position"))
+    scene = replace(table(), hand=replace(table().hand, open={"tail/position": (0.0, 1.0)}))
 
-    with refused(ConfigError, "so101_table.yaml", "hand.interface", "tail/position"):
+    with refused(ConfigError, "so101_table.yaml", "hand.open", "tail/position"):
         scene.check_against(so101())

@@ -6,7 +6,9 @@ import pytest
 
 from test.core.refusals import refused
 from test.support.simulated import so101, table, world
+from test.support.simulated_g1 import g1, g1_table, g1_world
 from vla_ros.core.errors import ConfigError
+from vla_ros.sim.model import object_body
 from vla_ros.sim.world import World
 
 NAMES = so101().command_names
@@ -21,7 +23,7 @@ def test_a_reset_draws_a_task_from_the_seed():
     asked = world().reset(5)
 
     assert asked == world().instruction == world().reset(5)
-    assert asked in {f"put the {cube} cube on the plate" for cube in table().cubes}
+    assert asked in {f"put the {cube} cube on the plate" for cube in table().objects}
     assert world().time_s == 0.0
 
 
@@ -42,7 +44,7 @@ def test_the_same_seed_and_targets_make_the_same_episode():
         made.set_targets(made.state(NAMES) + 0.3)
         made.advance(0.7)
         seen = [made.render(camera) for camera in so101().cameras]
-        return [made.state(NAMES), *(made.cube_pose(cube)[0] for cube in table().cubes), *seen]
+        return [made.state(NAMES), *(made.object_pose(cube)[0] for cube in table().objects), *seen]
 
     first, again = episode(world()), episode(World(so101(), table(), renderer="raycast"))
 
@@ -144,8 +146,8 @@ def test_a_posture_is_rendered_later():
 
 def put_on_plate(cube: str) -> None:
     x, y = world().plate_xy_m()
-    height_m = table().plate.height_m + 0.5 * table().cubes[cube].edge_m
-    world().place_cube(cube, (x, y, height_m + 0.002))
+    height_m = table().plate.height_m + 0.5 * table().objects[cube].height_m
+    world().place_object(cube, (x, y, height_m + 0.002))
 
 
 def test_a_cube_put_on_the_plate_is_success():
@@ -163,7 +165,7 @@ def test_a_cube_put_on_the_plate_is_success():
 def test_a_cube_dropped_from_high_lands_before_it_is_success():
     world().reset(2, "put the green cube on the plate")
     x, y = world().plate_xy_m()
-    world().place_cube("green", (x, y, 0.15))
+    world().place_object("green", (x, y, 0.15))
 
     world().advance(0.05)
 
@@ -183,7 +185,7 @@ def test_another_cube_on_the_plate_is_none():
 
 def test_a_cube_off_the_table_is_failure():
     world().reset(2, "put the green cube on the plate")
-    world().place_cube("green", (0.2, 0.6, 0.1))
+    world().place_object("green", (0.2, 0.6, 0.1))
 
     world().advance(0.6)
 
@@ -202,16 +204,70 @@ def test_a_held_cube_is_not_let_go_of():
     for step in range(40):
         # Held in the air by the test until the jaws have closed.
         if step < 20:
-            world().place_cube("green", tuple(between))
+            world().place_object("green", tuple(between))
         world().advance(1.5 + 0.02 * (step + 1))
 
-    height_m = world().cube_pose("green")[0][2]
+    height_m = world().object_pose("green")[0][2]
     move_to(closed, until_s=5.0)
 
     assert height_m > 0.03
-    assert world().cube_pose("green")[0][2] == pytest.approx(height_m, abs=0.003)
-    assert world()._cubes()["green"].held
+    assert world().object_pose("green")[0][2] == pytest.approx(height_m, abs=0.003)
+    assert world()._objects()["green"].held
     assert "not let go" in world().task_state().detail
     move_to(hand_down, until_s=6.0)
-    assert not world()._cubes()["green"].held
-    assert world().cube_pose("green")[0][2] < 0.03
+    assert not world()._objects()["green"].held
+    assert world().object_pose("green")[0][2] < 0.03
+
+
+(THING,) = g1_table().objects
+
+
+def test_objects_are_put_back_where_they_stood():
+    g1_world().reset(4)
+    before = g1_world().object_pose(THING)
+    g1_world().advance(0.5)
+    arm = g1_world().state(g1().command_names)
+    g1_world().place_object(THING, (0.5, 0.3, 0.4))
+
+    g1_world().put_objects_back()
+
+    np.testing.assert_allclose(g1_world().object_pose(THING)[0], before[0], atol=1e-3)
+    np.testing.assert_array_equal(g1_world().state(g1().command_names), arm)
+    g1_world().advance(1.0)
+    np.testing.assert_allclose(g1_world().object_pose(THING)[0], before[0], atol=1e-3)
+
+
+def test_joints_that_are_fixed_are_measured_at_zero():
+    g1_world().reset(0)
+    names = g1().state_streams["body"].interfaces
+
+    values = g1_world().state(names)
+
+    assert values.shape == (29,)
+    fixed = [name.rpartition("/")[0] in g1_table().fixed_joints for name in names]
+    assert sum(fixed) == 15
+    assert not values[fixed].any()
+    assert g1_world().state(("waist_yaw_joint/velocity",)) == 0.0
+
+
+def test_a_cylinder_upright_on_the_plate_is_success_and_lying_it_is_not():
+    height_m = g1_table().plate.height_m + 0.5 * g1_table().objects[THING].height_m
+    for seed in (1, 2):
+        g1_world().reset(seed)
+        x, y = g1_world().plate_xy_m()
+        g1_world().place_object(THING, (x, y, height_m + 0.001))
+        if seed == 2:
+            g1_world()._data.joint(object_body(THING)).qpos[3:] = [0.7071, 0.7071, 0.0, 0.0]
+        for step in range(1, 8):
+            g1_world().advance(0.2 * step)
+        assert g1_world().task_state().success == (seed == 1), g1_world().task_state()
+
+
+def test_images_of_a_coarser_camera_have_full_size():
+    g1_world().reset(0)
+
+    for name, camera in g1().cameras.items():
+        image = g1_world().render(name)
+        assert image.shape == (camera.height, camera.width, 3)
+        assert image.dtype == np.uint8
+        assert image.std() > 10.0

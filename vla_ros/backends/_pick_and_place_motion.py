@@ -9,7 +9,7 @@ Radians, metres, seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,20 +22,20 @@ from vla_ros.core.transforms import pose_from, rotation_from_rpy
 
 Doubles = NDArray[np.float64]
 
-# A radian of tilt counts as much as this many metres: where the wrist cannot point straight down,
-# the hand leans rather than misses.
+# A radian of tilt counts as much as this many metres: where the wrist cannot be upright, the hand
+# leans rather than misses.
 _TILT_WEIGHT_M = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class HandPose:
-    """Where the hand is, pointing down.
+    """Where the hand is, upright as it grasps.
 
     Attributes:
         x: Of the grip point.
         y: Of the grip point.
         z: Of the grip point.
-        yaw: Of the axis from the fixed jaw to the moving one.
+        yaw: Of the x axis of the hand's link.
     """
 
     x: float
@@ -77,7 +77,7 @@ class Arm:
         self._lower = np.array([limit.lower for limit in limits])
         self._upper = np.array([limit.upper for limit in limits])
         first = kinematics.joints[self.joints[0]]
-        self._axis_xy = kinematics.pose(first.child, dict.fromkeys(self.joints, 0.0))[:2, 3]
+        self._axis_xy = kinematics.pose(first.child, dict.fromkeys(kinematics.joints, 0.0))[:2, 3]
 
     def azimuth(self, x: float, y: float) -> float:
         """The direction of a place, seen from the arm's first axis."""
@@ -91,8 +91,8 @@ class Arm:
 
     def reach(self, hand: HandPose, start: Mapping[str, float]) -> Doubles:
         """(n,) Arm positions for a hand pose, as near to it as the arm can get."""
-        down = pose_from(rotation_from_rpy((0.0, 0.0, hand.yaw)), (hand.x, hand.y, hand.z))
-        target = down @ np.linalg.inv(self._grip)
+        upright = pose_from(rotation_from_rpy((0.0, 0.0, hand.yaw)), (hand.x, hand.y, hand.z))
+        target = upright @ np.linalg.inv(self._grip)
         solution = self._kinematics.solve(
             self._link, target, start, self.joints, rotation_weight_m=_TILT_WEIGHT_M
         )
@@ -101,7 +101,7 @@ class Arm:
 
 def follow(
     start: Doubles,
-    waypoints: Sequence[Waypoint],
+    waypoints: Iterable[Waypoint],
     *,
     full_speed: Doubles,
     ramp_s: float,
@@ -116,7 +116,7 @@ def follow(
 
     Args:
         start: (n,) Where the arm is.
-        waypoints: Where to go, at least one.
+        waypoints: Where to go, at least one; those beyond the horizon are not asked for.
         full_speed: (n,) Speeds of the joints at pace 1.
         ramp_s: From full speed to rest.
         lead_s: How far the first action is ahead of the start.
@@ -136,22 +136,23 @@ class _Walker:
     """Goes from waypoint to waypoint."""
 
     def __init__(
-        self, start: Doubles, waypoints: Sequence[Waypoint], full_speed: Doubles, ramp_s: float
+        self, start: Doubles, waypoints: Iterable[Waypoint], full_speed: Doubles, ramp_s: float
     ) -> None:
         self.position = start.copy()
-        self._left = list(waypoints)
+        self._left = iter(waypoints)
+        self._goal = next(self._left)
         self._waited_s = 0.0
         self._full_speed = full_speed
         self._ramp_s = ramp_s
 
     @property
     def opening(self) -> float:
-        return self._left[0].opening
+        return self._goal.opening
 
     def advance(self, time_s: float) -> None:
         """Go on for some time; stay at the last waypoint."""
         while time_s > 1e-9:
-            goal = self._left[0]
+            goal = self._goal
             away = goal.arm - self.position
             # The time that the line takes at full speed measures its length.
             length = float(np.max(np.abs(away) / self._full_speed))
@@ -164,8 +165,8 @@ class _Walker:
                 used_s = min(time_s, goal.wait_s - self._waited_s)
                 self._waited_s += used_s
                 time_s -= used_s
-            elif len(self._left) > 1:
-                self._left.pop(0)
-                self._waited_s = 0.0
             else:
-                return
+                following = next(self._left, None)
+                if following is None:
+                    return
+                self._goal, self._waited_s = following, 0.0

@@ -63,8 +63,8 @@ class Planner:
         self._arm = arm
         self._facts = facts
         self._hand = facts.hand
-        self._grasp_z = 0.5 * facts.edge_m
-        self._release_z = facts.plate_height_m + self._grasp_z + facts.motion.release_gap_m
+        self._grasp_z = 0.5 * facts.thing.height_m
+        self._release_z = facts.plate.height_m + self._grasp_z + facts.motion.release_gap_m
         self._travel_z = facts.motion.travel_height_m
         self._slow = facts.motion.slow_speed / facts.motion.speed
         self._rest = np.array([facts.rest[name] for name in facts.hand.arm])
@@ -90,7 +90,7 @@ class Planner:
         fetched = [here, here]
         if not (sight.held or sight.placed):
             yaw = self._grasp_yaw(hand, sight)
-            hand = HandPose(sight.cube.x, sight.cube.y, self._grasp_z, yaw)
+            hand = HandPose(sight.thing.x, sight.thing.y, self._grasp_z, yaw)
             fetched = self._over_and_at(hand, body)
         return np.array([*fetched, *self._over_and_at(self._release(hand, sight), body)])
 
@@ -109,15 +109,15 @@ class Planner:
 
     def _fetch(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
         """Get the cube, then carry it."""
-        grasp = HandPose(sight.cube.x, sight.cube.y, self._grasp_z, self._grasp_yaw(hand, sight))
+        grasp = HandPose(sight.thing.x, sight.thing.y, self._grasp_z, self._grasp_yaw(hand, sight))
         above = replace(grasp, z=self._travel_z)
         at_grasp = self._arm.reach(grasp, body.joints)
         at_above = self._arm.reach(above, body.joints)
         height_m = hand.z - self._grasp_z
         tips_up_m = max(height_m - _TIPS_ABOVE_M, 0.0)
         aligned = (
-            _off(hand, grasp) < _FUNNEL_M + _FUNNEL_SLOPE * tips_up_m
-            and abs(_turn(grasp.yaw - hand.yaw)) < _FUNNEL_YAW
+            off(hand, grasp) < _FUNNEL_M + _FUNNEL_SLOPE * tips_up_m
+            and abs(turn_of(grasp.yaw - hand.yaw)) < _FUNNEL_YAW
         )
         # A straight line of the joints is a bow of the hand, so that the way down needs a middle.
         at_tips = self._arm.reach(replace(grasp, z=self._grasp_z + _TIPS_ABOVE_M), body.joints)
@@ -143,7 +143,7 @@ class Planner:
 
     def _carry(self, body: Body, hand: HandPose, sight: Sight) -> list[Waypoint]:
         """Bring the held cube to the plate, from wherever it is."""
-        over = _off(hand, self._release(hand, sight)) < _DROP_FUNNEL_M
+        over = off(hand, self._release(hand, sight)) < _DROP_FUNNEL_M
         drop = self._drop(body, hand, sight)
         if over and hand.z < self._release_z + _RELEASING_M:
             return drop[2:]
@@ -179,13 +179,13 @@ class Planner:
         """The cube is on the plate: let go if need be, up, and to rest."""
         release = self._release(hand, sight)
         if (
-            _off(hand, release) > self._facts.plate_radius_m
+            off(hand, release) > self._facts.plate.radius_m
             or hand.z > self._travel_z - _BELOW_TRAVEL_M
         ):
             return [self._to_rest()]
         here = np.array([body.joints[name] for name in self._arm.joints])
         opened = Waypoint(here, self._hand.open, self._opening_s(body))
-        beside = hand.z < self._release_z + _RELEASING_M and _off(hand, release) < _DROP_FUNNEL_M
+        beside = hand.z < self._release_z + _RELEASING_M and off(hand, release) < _DROP_FUNNEL_M
         away = self._part(body, release) if beside else self._up(body, hand, self._hand.open)
         return [opened, *away, self._to_rest()]
 
@@ -224,10 +224,10 @@ class Planner:
 
         Since the hand turns towards the side that it chose, it will choose it again.
         """
-        turn = _turn(hand.yaw - self._arm.azimuth(hand.x, hand.y) - self._rest_turn)
-        wanted = self._arm.azimuth(sight.cube.x, sight.cube.y) + self._rest_turn + 0.5 * turn
+        turn = turn_of(hand.yaw - self._arm.azimuth(hand.x, hand.y) - self._rest_turn)
+        wanted = self._arm.azimuth(sight.thing.x, sight.thing.y) + self._rest_turn + 0.5 * turn
         quarter = 0.5 * math.pi
-        return sight.cube.yaw + quarter * round((wanted - sight.cube.yaw) / quarter)
+        return sight.thing.yaw + quarter * round((wanted - sight.thing.yaw) / quarter)
 
 
 def _sideways(hand: HandPose, distance_m: float) -> HandPose:
@@ -236,11 +236,11 @@ def _sideways(hand: HandPose, distance_m: float) -> HandPose:
     return replace(hand, x=hand.x + dx, y=hand.y + dy)
 
 
-def _off(hand: HandPose, place: HandPose) -> float:
+def off(hand: HandPose, place: HandPose) -> float:
     """Horizontal distance."""
     return math.hypot(hand.x - place.x, hand.y - place.y)
 
 
-def _turn(angle: float) -> float:
+def turn_of(angle: float) -> float:
     """An angle within half a turn of zero."""
     return math.remainder(angle, 2.0 * math.pi)

@@ -7,14 +7,16 @@ One thread. Metres, radians.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from vla_ros.backends._pick_and_place_facts import TaskFacts, load_task_facts
 from vla_ros.backends._pick_and_place_motion import Arm, Doubles, Waypoint, follow
 from vla_ros.backends._pick_and_place_plan import Body, Planner
+from vla_ros.backends._pick_and_place_side import SidePlanner
 from vla_ros.backends._pick_and_place_sight import Eyes, Sight
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError, RemotePolicyError
@@ -22,6 +24,20 @@ from vla_ros.core.kinematics import Kinematics
 from vla_ros.core.observation import Observation
 from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.core.robot_spec import RobotSpec
+from vla_ros.core.transforms import pose_from
+
+# The frame in which places are told.
+TABLE = "table"
+
+
+class Plans(Protocol):
+    """Decides what to do next."""
+
+    def plan(self, body: Body, sight: Sight) -> Iterable[Waypoint]:
+        """The way to the end of the task from here."""
+
+    def withdraw(self, body: Body) -> list[Waypoint]:
+        """Out of the cameras' way, keeping what may be in the hand; empty once it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +60,7 @@ class Skill:
     kinematics: Kinematics
     arm: Arm
     eyes: Eyes
-    planner: Planner
+    planner: Plans
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -58,22 +74,22 @@ class Skill:
             ConfigError: The observation lacks an interface.
         """
         positions = observation.select(self.interfaces).tolist()
-        joints = {
-            name.rpartition("/")[0]: value
-            for name, value in zip(self.interfaces, positions, strict=True)
-        }
+        felt = {**self.facts.still, **dict(zip(self.interfaces, positions, strict=True))}
+        joints = {name.rpartition("/")[0]: value for name, value in felt.items()}
         return Body(joints, positions[-1])
 
     def look(self, observation: Observation, body: Body) -> Sight:
         """What is to be seen.
 
         Raises:
-            CubeHidden: The cube is not to be seen, but there is light.
-            RemotePolicyError: The instruction names no colour that is known, or the cube or the
+            ThingHidden: The thing is not to be seen, but there is light.
+            RemotePolicyError: The instruction names no colour that is known, or the thing or the
                 plate is not to be seen.
             ConfigError: The observation lacks a camera, or an image has a wrong size.
         """
-        colour = named_colour(observation.instruction, tuple(self.facts.colours))
+        colours = tuple(self.facts.colours)
+        # Where there is only one thing, it need not be named.
+        colour = named_colour(observation.instruction, colours) if len(colours) > 1 else colours[0]
         for name, camera in self.robot.cameras.items():
             expected = (camera.height, camera.width, 3)
             image = observation.images.get(name)
@@ -91,7 +107,7 @@ class Skill:
         waypoints = self.planner.withdraw(body)
         return self.walk(body, waypoints) if waypoints else None
 
-    def walk(self, body: Body, waypoints: Sequence[Waypoint]) -> Doubles:
+    def walk(self, body: Body, waypoints: Iterable[Waypoint]) -> Doubles:
         """(H, n + 1) Actions along a way: the arm's joints, then the hand."""
         motion = self.facts.motion
         return follow(
@@ -105,8 +121,15 @@ class Skill:
         )
 
     def columns(self, actions: Doubles) -> Doubles:
-        """(H, n + 1) Such actions in the order of the policy's."""
-        return actions[:, [self.interfaces.index(name) for name in self.policy.action_names]]
+        """(H, D) Such actions in the order of the policy's, with what goes along or stays still."""
+        hand, opening = self.facts.hand, actions[:, -1]
+        closed = (opening - hand.open) / (hand.closed - hand.open)
+        made = dict(zip(self.interfaces, actions.T, strict=True))
+        for name, (at_open, at_closed) in hand.fingers.items():
+            made[name] = at_open + closed * (at_closed - at_open)
+        for name, position in self.facts.still.items():
+            made[name] = np.full(len(actions), position)
+        return np.stack([made[name] for name in self.policy.action_names], axis=1)
 
 
 def make_skill(task: str, robot: RobotSpec, policy: PolicySpec) -> Skill:
@@ -123,16 +146,19 @@ def make_skill(task: str, robot: RobotSpec, policy: PolicySpec) -> Skill:
     if robot.urdf is None:
         raise ConfigError(f"{robot.source}: urdf: is required by policy {policy.name}")
     facts = load_task_facts(config_file("tasks", task), robot)
-    kinematics = Kinematics.from_file(robot.urdf)
-    interfaces = (*facts.hand.arm, facts.hand.opening)
-    if set(policy.action_names) != set(interfaces):
+    table = pose_from(np.eye(3), facts.base_m)
+    kinematics = Kinematics.from_file(robot.urdf).standing_on(TABLE, table)
+    moved = {*facts.hand.arm, facts.hand.opening, *facts.hand.fingers}
+    kept = {name for name in facts.still if name in robot.command_names}
+    if set(policy.action_names) != moved | kept:
         raise ConfigError(
-            f"{policy.source}: action: must command exactly {', '.join(sorted(interfaces))};"
+            f"{policy.source}: action: must command exactly {', '.join(sorted(moved | kept))};"
             f" it commands {', '.join(policy.action_names)}"
         )
     arm = Arm(robot, facts, kinematics)
     eyes = Eyes(robot, facts, kinematics)
-    return Skill(robot, policy, facts, kinematics, arm, eyes, Planner(arm, facts))
+    planner = Planner(arm, facts) if facts.side is None else SidePlanner(arm, facts, facts.side)
+    return Skill(robot, policy, facts, kinematics, arm, eyes, planner)
 
 
 def named_colour(instruction: str, colours: tuple[str, ...]) -> str:
@@ -145,5 +171,5 @@ def named_colour(instruction: str, colours: tuple[str, ...]) -> str:
     if named:
         return str(named[0])
     raise RemotePolicyError(
-        f"cannot follow {instruction!r}: it must name a cube's colour, one of {', '.join(colours)}"
+        f"cannot follow {instruction!r}: it must name a known colour, one of {', '.join(colours)}"
     )

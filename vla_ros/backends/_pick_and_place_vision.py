@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find cubes and a plate in images: by colour first, then by the outline that they must have.
+"""Find things in images: by colour first, then by the outline that they must have.
 
 A thing's outline is projected for a guessed place and compared with the pixels of its colour; the
 place is moved until both agree best. Pure; any thread may call. Metres, radians, pixels.
@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.backends._pick_and_place_facts import Colour
+from vla_ros.backends._pick_and_place_things import Cube, Doubles, Thing
 from vla_ros.core.camera_model import CameraModel
 
-Doubles = NDArray[np.float64]
 Mask = NDArray[np.uint8]
 
 # Fewer pixels than this are noise.
 MIN_PIXELS = 20
+# A part of at least this share of the largest one belongs to the same thing.
+_PART_SHARE = 0.3
 # Around a blob, so that an outline may reach beyond it.
 _MARGIN_PX = 6
-_SIDES = 24
 _YAWS = 6
 _FIRST_STEP_M, _LAST_STEP_M = 0.003, 0.0003
-_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,19 @@ def segment(image: NDArray[np.uint8], colour: Colour) -> Mask:
     return mask
 
 
-def largest_blob(mask: Mask) -> Mask | None:
-    """(H, W) The largest connected part; None where even that is noise."""
+def blob_of(mask: Mask) -> Mask | None:
+    """(H, W) The largest connected part, and what a finger before it may have cut off from it.
+
+    None where even the largest part is noise.
+    """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count < 2:
         return None
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    if stats[largest, cv2.CC_STAT_AREA] < MIN_PIXELS:
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    sizes[0] = 0
+    if sizes.max() < MIN_PIXELS:
         return None
-    blob: Mask = (labels == largest).astype(np.uint8)
+    blob: Mask = (sizes >= max(MIN_PIXELS, _PART_SHARE * sizes.max())).astype(np.uint8)[labels]
     return blob
 
 
@@ -83,14 +87,30 @@ def centre_on(camera: CameraModel, blob: Mask, height_m: float) -> Doubles:
     return xy
 
 
-def find_cube(camera: CameraModel, blob: Mask, edge_m: float) -> Found:
-    """The cube on the table that fits a blob best."""
+def place_of(camera: CameraModel, blob: Mask, thing: Thing, floor_m: float) -> Doubles:
+    """(2,) Where a thing stands at a height, by one look at its blob; NaN if it cannot be there.
 
-    def corners(guess: Doubles) -> Doubles:
-        return cube_corners(guess[0], guess[1], guess[2], edge_m)
+    Something round is judged by its top, since it may be tall, and what stands before it hides
+    its foot.
+    """
+    if isinstance(thing, Cube):
+        return centre_on(camera, blob, floor_m + 0.5 * thing.height_m)
+    rows, columns = np.nonzero(blob)
+    pixel = np.array([[columns[rows == rows[0]].mean() + 0.5, rows[0]]])
+    rim = camera.on_plane(pixel, floor_m + thing.height_m)[0, :2]
+    away = rim - camera.pose[:2, 3]
+    xy: Doubles = rim - thing.radius_m * away / np.linalg.norm(away)
+    return xy
 
-    x, y = centre_on(camera, blob, 0.5 * edge_m)
-    matcher = _Matcher(camera, blob, corners)
+
+def find(camera: CameraModel, blob: Mask, thing: Thing) -> Found:
+    """The thing on the table that fits a blob best."""
+    return (_find_cube if isinstance(thing, Cube) else _find_cylinder)(camera, blob, thing)
+
+
+def _find_cube(camera: CameraModel, blob: Mask, cube: Thing) -> Found:
+    x, y = place_of(camera, blob, cube, 0.0)
+    matcher = _Matcher(camera, blob, lambda guess: cube.outline(guess[0], guess[1], guess[2]))
     turn = 0.5 * math.pi / _YAWS
     starts = [np.array([x, y, turn * index]) for index in range(_YAWS)]
     start = max(starts, key=matcher.agreement)
@@ -99,33 +119,15 @@ def find_cube(camera: CameraModel, blob: Mask, edge_m: float) -> Found:
     return Found(x, y, yaw, agreement)
 
 
-def find_plate(camera: CameraModel, blob: Mask, radius_m: float, height_m: float) -> Found:
-    """The plate on the table that fits a blob best."""
-
-    def rim(guess: Doubles) -> Doubles:
-        return plate_rim(guess[0], guess[1], radius_m, height_m)
-
-    matcher = _Matcher(camera, blob, rim)
-    start = centre_on(camera, blob, height_m)
+def _find_cylinder(camera: CameraModel, blob: Mask, cylinder: Thing) -> Found:
+    matcher = _Matcher(camera, blob, lambda guess: cylinder.outline(guess[0], guess[1], 0.0))
+    starts = [
+        place_of(camera, blob, cylinder, 0.0),
+        centre_on(camera, blob, 0.5 * cylinder.height_m),
+    ]
+    start = max(starts, key=matcher.agreement)
     (x, y), agreement = matcher.improve(start, np.full(2, 2.0 * _FIRST_STEP_M))
     return Found(x, y, 0.0, agreement)
-
-
-def cube_corners(x: float, y: float, yaw: float, edge_m: float) -> Doubles:
-    """(8, 3) Corners of a cube that lies on the table."""
-    cosine, sine = math.cos(yaw), math.sin(yaw)
-    turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-    corners: Doubles = np.array([x, y, 0.0]) + edge_m * _CORNERS @ turn.T
-    return corners
-
-
-def plate_rim(x: float, y: float, radius_m: float, height_m: float) -> Doubles:
-    """(P, 3) Points on the lower and upper rim of a plate that lies on the table."""
-    angle = np.arange(_SIDES) * 2.0 * math.pi / _SIDES
-    around = np.stack([x + radius_m * np.cos(angle), y + radius_m * np.sin(angle)], axis=1)
-    return np.concatenate(
-        [np.column_stack([around, np.full(_SIDES, height)]) for height in (0.0, height_m)]
-    )
 
 
 def outline_mask(camera: CameraModel, points: Doubles) -> Mask:

@@ -18,7 +18,8 @@ import numpy as np
 from vla_ros.backends._flow_features import feature_count, features
 from vla_ros.backends._flow_network import Doubles, Network, load_network
 from vla_ros.backends._guided_inpainting import Guidance, Schedule, inpaint, prefix_weights
-from vla_ros.backends._pick_and_place_sight import CubeHidden, Sight
+from vla_ros.backends._pick_and_place_plan import Planner
+from vla_ros.backends._pick_and_place_sight import Sight, ThingHidden
 from vla_ros.backends._pick_and_place_skill import Skill, make_skill
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -80,6 +81,7 @@ class _Seen:
 @dataclass(frozen=True, slots=True)
 class _Mind:
     skill: Skill
+    planner: Planner
     network: Network
 
 
@@ -87,6 +89,7 @@ class Backend(PolicyBackend):
     """Looks, samples, and returns a chunk; all in this process."""
 
     Config: ClassVar[type] = Config
+    per_client = True
     _mind: _Mind | None = None
     _seen: _Seen | None = None
 
@@ -98,6 +101,9 @@ class Backend(PolicyBackend):
                 policy.
         """
         skill = make_skill(self.config.task, self.robot, self.policy)
+        planner = skill.planner
+        if not isinstance(planner, Planner):
+            raise ConfigError(f"task {self.config.task}: side: this policy grasps from above only")
         path = config_file("policies", self.config.weights, suffix=".npz")
         network = load_network(path)
         found = (network.chunk_mean.shape[0], network.interfaces, network.feature_mean.size)
@@ -107,7 +113,7 @@ class Backend(PolicyBackend):
                 f"{path}: trained for {_kind(*found)}; policy {self.policy.source} needs"
                 f" {_kind(*wanted)}"
             )
-        self._mind, self._seen = _Mind(skill, network), None
+        self._mind, self._seen = _Mind(skill, planner, network), None
         self._rng = np.random.default_rng(self.config.seed)
         return PolicyInfo(
             description=f"flow-matching pick and place, in process; {self.config.steps} steps",
@@ -136,7 +142,7 @@ class Backend(PolicyBackend):
         try:
             sight = skill.look(observation, body)
             self._seen = _Seen(observation.stamp_ns, observation.instruction, sight)
-        except CubeHidden:
+        except ThingHidden:
             away = skill.withdraw(body)
             if away is None:
                 raise
@@ -144,7 +150,7 @@ class Backend(PolicyBackend):
             if self._seen is None or not self._seen.holds_for(observation):
                 return away
             sight = self._seen.sight
-        told = features(skill.arm, skill.planner, body, sight)
+        told = features(skill.arm, mind.planner, body, sight)
         return self._sample(mind, skill.positions(body), told, prefix)
 
     def _sample(self, mind: _Mind, here: Doubles, told: Doubles, prefix: Prefix | None) -> Doubles:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy that really looks: it puts the cube of the named colour on the plate.
+"""A policy that really looks: it puts the thing of the named colour on the plate.
 
-It gets what any policy gets, images, state and instruction, and finds the cube and the plate in the
-images. It needs no model, server or simulator, and rehearses a real policy: asked late and anew
+It gets what any policy gets, images, state and instruction, and finds the thing and the plate in
+the images. It needs no model, server or simulator, and rehearses a real policy: asked late and anew
 while the arm moves, it continues what it began. One thread.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vla_ros.backends._pick_and_place_sight import CubeHidden
+from vla_ros.backends._pick_and_place_sight import ThingHidden
 from vla_ros.backends._pick_and_place_skill import Skill, make_skill
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -35,6 +35,7 @@ class Backend(PolicyBackend):
     """Looks, plans, and returns a chunk; all in this process."""
 
     Config: ClassVar[type] = Config
+    per_client = True
     _skill: Skill | None = None
 
     def connect(self) -> PolicyInfo:
@@ -53,7 +54,7 @@ class Backend(PolicyBackend):
         Raises:
             BackendUnavailable: ``connect`` was not called.
             RemotePolicyError: The instruction names no colour that it knows, or it does not see the
-                cube or the plate although the arm is out of the way.
+                thing or the plate although the arm is out of the way.
             ConfigError: The observation lacks a camera or interface, or an image has a wrong size.
         """
         if self._skill is None:
@@ -62,8 +63,8 @@ class Backend(PolicyBackend):
         body = skill.feel(observation)
         try:
             sight = skill.look(observation, body)
-        except CubeHidden:
-            # The arm itself may stand before the cube, as when the server was started anew.
+        except ThingHidden:
+            # The arm itself may stand before the thing, as when the server was started anew.
             actions = skill.withdraw(body)
             if actions is None:
                 raise

@@ -96,6 +96,25 @@ class Kinematics:
         """
         return cls(parse_joints(text, source=source), source=source)
 
+    def standing_on(self, frame: str, pose: Matrix) -> Kinematics:
+        """The same robot in another frame, in which its root stands at a (4, 4) pose.
+
+        Raises:
+            ConfigError: The frame has the name of one of the links.
+        """
+        stand = Joint(
+            name=f"{frame} to {self.root}",
+            kind="fixed",
+            parent=frame,
+            child=self.root,
+            origin=pose,
+            axis=np.array([1.0, 0.0, 0.0]),
+            lower=-math.inf,
+            upper=math.inf,
+            mimic=None,
+        )
+        return Kinematics((stand, *self.joints.values()), source=self._source)
+
     def chain(self, link: str) -> tuple[str, ...]:
         """The joints that move a link, root first; those that mimic are named by whom they follow.
 

@@ -39,11 +39,10 @@ from vla_ros.ros.process import run
 from vla_ros.ros.qos import EVENT, LATCHED, SENSOR, STATE
 from vla_ros.ros.stamps import time_from_ns
 from vla_ros.ros.tick_thread import TickThread
+from vla_ros.sim.real_time import RealTime
 from vla_ros.sim.scene_file import load_scene_spec
 from vla_ros.sim.world import World
 
-# Where real time is further ahead than this, the physics gives up catching up.
-_MAX_LAG_S = 0.2
 _BUILD_S = 60.0
 _RESET_S = 10.0
 _TASK_RATE_HZ = 10.0
@@ -90,6 +89,7 @@ class Simulation(LifecycleBase):
         self._robot = robot = load_robot_spec(config_file("robots", params.robot))
         scene = load_scene_spec(config_file("sim", params.scene))
         self._lock = threading.Lock()
+        self._time = RealTime()
         self._intakes = {
             name: CommandIntake(group.interfaces) for name, group in robot.command_groups.items()
         }
@@ -184,7 +184,7 @@ class Simulation(LifecycleBase):
 
     def _begin_time(self) -> None:
         """From now on the world's time runs with the clock."""
-        self._zero_s = time.monotonic() - self._world.time_s
+        self._time.begin(world_s=self._world.time_s, now_s=time.monotonic())
         period_s = 1.0 / self._params.camera_rate_hz
         count = max(len(self._robot.cameras), 1)
         self._image_due_s = {
@@ -194,12 +194,9 @@ class Simulation(LifecycleBase):
         self._task_due_s = 0.0
 
     def _tick(self) -> None:
-        elapsed_s = time.monotonic() - self._zero_s
-        lag_s = elapsed_s - self._world.time_s
-        if lag_s > _MAX_LAG_S:
-            self._zero_s += lag_s
-            elapsed_s = self._world.time_s
-            text = f"the simulation is slower than real time; lost {lag_s:.2f} s"
+        elapsed_s, lost_s = self._time.until(world_s=self._world.time_s, now_s=time.monotonic())
+        if lost_s:
+            text = f"the simulation is slower than real time; lost {lost_s:.2f} s"
             self.get_logger().warning(text, throttle_duration_sec=_LOG_EVERY_S)
         now_ns = self._now_ns()
         self._world.set_targets(self._commanded(now_ns))

@@ -28,6 +28,7 @@ from vla_ros.core.executor_params import ExecutorParams
 from vla_ros.core.executor_status import Command, Hold, Measured
 from vla_ros.core.hold_reasons import POLICY_ERROR
 from vla_ros.core.observation import Observation, ObservationRequest
+from vla_ros.core.past_frames import camera_of
 from vla_ros.core.request_scheduler import Failure
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.synchronizer import SyncedSample, Synchronizer
@@ -168,7 +169,7 @@ class Episode:
         self._executor = executor or ActionExecutor(
             self._robot, backend.policy, params, make_filter=make_filter
         )
-        self._synchronizer: Postures = Synchronizer(self._robot)
+        self._synchronizer: Postures = Synchronizer(self._robot, backend.policy.past_frames)
         self._in_flight: list[_InFlight] = []
         self._joined: list[ActionChunk] = []
         self._counts = EpisodeCounts()
@@ -179,7 +180,7 @@ class Episode:
         """Run until the task is done, can no longer be done, or time is over.
 
         Raises:
-            ConfigError: The instruction names no cube, or the seed is negative.
+            ConfigError: The instruction names no object, or the seed is negative.
             BackendError: The policy could not be reset.
         """
         world, timing = self._world, self._timing
@@ -267,8 +268,8 @@ class Episode:
             stamp_ns=sample.stamp_ns,
             instruction=self._world.instruction,
             images={
-                camera: self._world.render(camera, posture)
-                for camera, (_, posture) in sample.images.items()
+                frame: self._world.render(camera_of(frame), posture)
+                for frame, (_, posture) in sample.images.items()
             },
             state_names=sample.state_names,
             state=sample.state,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judge a pick-and-place task from the physics.
 
-Done means: the named cube lies on the plate at rest, no other cube does, and the hand has let go.
+Done means: the named object is on the plate at rest, no other object is, and the hand has let go.
 Pure; any thread may call. Metres, seconds.
 """
 
@@ -17,8 +17,8 @@ from vla_ros.sim.scene_spec import SceneSpec, Vector
 
 
 @dataclass(frozen=True, slots=True)
-class CubeState:
-    """A cube as the physics has it.
+class ObjectState:
+    """An object as the physics has it.
 
     Attributes:
         position_m: (3,) Its centre; the table's top is at height zero.
@@ -48,18 +48,18 @@ class TaskState:
     detail: str
 
 
-def named_cube(instruction: str, cubes: Iterable[str]) -> str:
-    """The cube that an instruction names.
+def named_object(instruction: str, objects: Iterable[str]) -> str:
+    """The object that an instruction names.
 
     Raises:
         ConfigError: It names none of them, or more than one.
     """
-    known = tuple(cubes)
+    known = tuple(objects)
     words = re.findall(r"[a-z]+", instruction.lower())
-    named = [cube for cube in known if cube in words]
+    named = [name for name in known if name in words]
     if len(named) != 1:
         raise ConfigError(
-            f"instruction {instruction!r} must name exactly one cube of {', '.join(known)};"
+            f"instruction {instruction!r} must name exactly one object of {', '.join(known)};"
             f" it names {', '.join(named) or 'none'}"
         )
     return named[0]
@@ -73,7 +73,7 @@ class Judge:
 
         Args:
             scene: The scene with its rules.
-            target: The cube that shall lie on the plate.
+            target: The object that shall lie on the plate.
             plate_xy_m: (2,) Where the plate is.
         """
         self._scene = scene
@@ -83,11 +83,11 @@ class Judge:
         self.state = TaskState(success=False, failed=False, detail="not yet judged")
 
     def update(
-        self, time_s: float, cubes: Mapping[str, CubeState], *, hand_open: bool
+        self, time_s: float, objects: Mapping[str, ObjectState], *, hand_open: bool
     ) -> TaskState:
         """Judge a moment; ``state`` keeps the answer. Times must rise."""
-        missing = self._missing(cubes, hand_open=hand_open)
-        fallen = [name for name, cube in cubes.items() if cube.position_m[2] < 0.0]
+        missing = self._missing(objects, hand_open=hand_open)
+        fallen = [name for name, state in objects.items() if state.position_m[2] < 0.0]
         if missing or fallen:
             self._done_since_s = None
         elif self._done_since_s is None:
@@ -101,34 +101,34 @@ class Judge:
         elif missing:
             detail = "; ".join(missing)
         else:
-            detail = f"the {self._target} cube lies on the plate"
+            detail = f"{self._target} is on the plate, let go of"
         self.state = TaskState(success=success, failed=bool(fallen), detail=detail)
         return self.state
 
-    def _missing(self, cubes: Mapping[str, CubeState], *, hand_open: bool) -> list[str]:
+    def _missing(self, objects: Mapping[str, ObjectState], *, hand_open: bool) -> list[str]:
         """What is not as it should be, in words."""
-        target, rules = cubes[self._target], self._scene.task
+        target, rules = objects[self._target], self._scene.task
         missing = []
         if not self._rests_on_plate(self._target, target):
-            missing.append(f"the {self._target} cube is not on the plate")
+            missing.append(f"{self._target} is not on the plate")
         if target.speed_m_s > rules.max_speed_m_s:
-            missing.append(f"the {self._target} cube moves")
+            missing.append(f"{self._target} moves")
         if target.held or not hand_open:
             missing.append("the hand has not let go")
         others = [
             name
-            for name, cube in cubes.items()
-            if name != self._target and (cube.on_plate or self._rests_on_plate(name, cube))
+            for name, state in objects.items()
+            if name != self._target and (state.on_plate or self._rests_on_plate(name, state))
         ]
         if others:
             missing.append(f"on the plate as well: {', '.join(others)}")
         return missing
 
-    def _rests_on_plate(self, name: str, cube: CubeState) -> bool:
-        """Its centre is over the plate, as high as it must be if the cube lies on it."""
+    def _rests_on_plate(self, name: str, state: ObjectState) -> bool:
+        """Its centre is over the plate, as high as it must be if it stands upright on it."""
         plate = self._scene.plate
-        height_m = plate.height_m + 0.5 * self._scene.cubes[name].edge_m
+        height_m = plate.height_m + 0.5 * self._scene.objects[name].height_m
         return (
-            math.dist(cube.position_m[:2], self._plate_xy_m) <= plate.radius_m
-            and abs(cube.position_m[2] - height_m) <= self._scene.task.height_tolerance_m
+            math.dist(state.position_m[:2], self._plate_xy_m) <= plate.radius_m
+            and abs(state.position_m[2] - height_m) <= self._scene.task.height_tolerance_m
         )

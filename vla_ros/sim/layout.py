@@ -22,19 +22,19 @@ class Layout:
     """One made scene.
 
     Attributes:
-        cube_xy_m: Cube name to where it lies.
-        cube_yaw_rad: Cube name to how it is turned.
-        cube_rgb: Cube name to its colour.
+        object_xy_m: Object name to where it lies.
+        object_yaw_rad: Object name to how it is turned.
+        object_rgb: Object name to its colour.
         plate_xy_m: Where the plate is.
         lamp_position_m: Where the lamp is.
         lamp: How bright it is.
         start: Commanded interface to where it starts.
-        target: The cube that a drawn instruction names.
+        target: The object that a drawn instruction names.
     """
 
-    cube_xy_m: dict[str, Vector]
-    cube_yaw_rad: dict[str, float]
-    cube_rgb: dict[str, Vector]
+    object_xy_m: dict[str, Vector]
+    object_yaw_rad: dict[str, float]
+    object_rgb: dict[str, Vector]
     plate_xy_m: Vector
     lamp_position_m: Vector
     lamp: float
@@ -52,15 +52,15 @@ def make_layout(scene: SceneSpec, seed: int) -> Layout:
         raise ConfigError(f"seed must not be negative, found {seed}")
     rng = np.random.default_rng(seed)
     spec = scene.layout
-    plate, cubes = _places(scene, rng)
+    plate, objects = _places(scene, rng)
     return Layout(
-        cube_xy_m=cubes,
-        cube_yaw_rad={name: rng.uniform(-math.pi, math.pi) for name in scene.cubes},
-        cube_rgb={
+        object_xy_m=objects,
+        object_yaw_rad={name: rng.uniform(-math.pi, math.pi) for name in scene.objects},
+        object_rgb={
             name: tuple(
-                np.clip(np.array(cube.rgb) + _noise(rng, spec.rgb_noise, 3), 0.0, 1.0).tolist()
+                np.clip(np.array(thing.rgb) + _noise(rng, spec.rgb_noise, 3), 0.0, 1.0).tolist()
             )
-            for name, cube in scene.cubes.items()
+            for name, thing in scene.objects.items()
         },
         plate_xy_m=plate,
         lamp_position_m=tuple(
@@ -71,7 +71,7 @@ def make_layout(scene: SceneSpec, seed: int) -> Layout:
             name: value + float(_noise(rng, spec.start_noise_rad, 1)[0])
             for name, value in scene.start.items()
         },
-        target=str(rng.choice(list(scene.cubes))),
+        target=str(rng.choice(list(scene.objects))),
     )
 
 
@@ -80,19 +80,19 @@ def _noise(rng: np.random.Generator, greatest: float, count: int) -> np.ndarray:
 
 
 def _places(scene: SceneSpec, rng: np.random.Generator) -> tuple[Vector, dict[str, Vector]]:
-    """Places of the plate and the cubes, all of them drawn anew until none is too near another."""
+    """Places of plate and objects, all of them drawn anew until none is too near another."""
     spec = scene.layout
     for _ in range(_ATTEMPTS):
-        plate, *cubes = (_place(spec, rng) for _ in range(1 + len(scene.cubes)))
-        apart = all(math.dist(plate, cube) >= spec.plate_distance_m for cube in cubes) and all(
-            math.dist(one, other) >= spec.cube_distance_m
-            for index, one in enumerate(cubes)
-            for other in cubes[:index]
+        plate, *places = (_place(spec, rng) for _ in range(1 + len(scene.objects)))
+        apart = all(math.dist(plate, place) >= spec.plate_distance_m for place in places) and all(
+            math.dist(one, other) >= spec.object_distance_m
+            for index, one in enumerate(places)
+            for other in places[:index]
         )
         if apart:
-            return plate, dict(zip(scene.cubes, cubes, strict=True))
+            return plate, dict(zip(scene.objects, places, strict=True))
     raise ConfigError(
-        f"{scene.source}: layout: {len(scene.cubes)} cubes and a plate do not fit into the ring"
+        f"{scene.source}: layout: {len(scene.objects)} objects and a plate do not fit into the ring"
         " sector at these distances"
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MuJoCo model of a robot in a scene: its URDF, its servos and cameras, and what is around it.
+"""The MuJoCo model of a robot in a scene: the robot, and what is around it.
 
 The model is compiled once; a seed then only moves and colours what is in it. Cameras see the geom
 groups ``SHAPES`` and ``GROUND``; the robot's collision shapes are in group 0. Reads the URDF; any
@@ -8,40 +8,32 @@ thread.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from pathlib import Path
-
 import mujoco
 import numpy as np
 
-from vla_ros.core.camera_spec import CameraSpec
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.robot_spec import RobotSpec
-from vla_ros.core.transforms import rotation_from_rpy
-from vla_ros.sim.scene_spec import SceneSpec, Vector
+from vla_ros.sim.robot_model import (
+    IMPEDANCE,
+    ROBOT,
+    ROLLING,
+    STIFF_STEPS,
+    THINGS,
+    TORSIONAL,
+    build_robot,
+)
+from vla_ros.sim.scene_spec import SceneSpec, Shape, Vector
 
 # Visible geom groups: what stands around, which is also where MuJoCo's URDF reader puts visual
 # shapes, and what it stands on.
 SHAPES, GROUND = 1, 2
 TABLE, FLOOR, PLATE, LAMP = "table", "floor", "plate", "lamp"
-# Collision bits: the robot touches things, things touch each other, the robot never itself.
-_ROBOT, _THINGS = 1, 2
-# Sliding, torsional and rolling friction; the torsional one keeps a cube from turning in the jaws.
-_TORSIONAL, _ROLLING = 0.02, 0.0001
-# Contacts as stiff as the time step allows: at MuJoCo's default, jaws would sink into a light cube.
-_CONTACT_STEPS = 2.0
-_CONTACT_IMPEDANCE = (0.95, 0.99, 0.001, 0.5, 2.0)
+_SHAPES = {"box": mujoco.mjtGeom.mjGEOM_BOX, "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER}
 
 
-def joint_of(interface: str) -> str:
-    """The joint of an interface such as ``<joint>/position``."""
-    return interface.rpartition("/")[0]
-
-
-def cube_body(cube: str) -> str:
-    """The name of a cube's body, geom and free joint."""
-    return f"cube {cube}"
+def object_body(name: str) -> str:
+    """The name of an object's body, geom and free joint."""
+    return f"object {name}"
 
 
 def build_model(robot: RobotSpec, scene: SceneSpec) -> mujoco.MjModel:
@@ -51,12 +43,7 @@ def build_model(robot: RobotSpec, scene: SceneSpec) -> mujoco.MjModel:
         ConfigError: The robot has no URDF or cameras without geometry, or the files contradict.
     """
     scene.check_against(robot)
-    if robot.urdf is None:
-        raise ConfigError(f"{robot.source}: urdf: is required to simulate the robot")
-    spec = _robot(robot.urdf)
-    _servos(spec, robot, scene)
-    _hand(spec, scene)
-    _cameras(spec, robot.cameras, robot.source)
+    spec = build_robot(robot, scene)
     _surroundings(spec, scene)
     _things(spec, scene)
     _physics(spec, scene)
@@ -66,87 +53,11 @@ def build_model(robot: RobotSpec, scene: SceneSpec) -> mujoco.MjModel:
         raise ConfigError(f"{robot.urdf} in {scene.source}: {error}") from error
 
 
-def _robot(urdf: Path) -> mujoco.MjSpec:
-    """The robot with all its links and visual shapes, which MuJoCo drops unless told otherwise."""
-    try:
-        root = ET.parse(urdf).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise ConfigError(f"{urdf}: cannot be read: {error}") from error
-    extension = ET.Element("mujoco")
-    ET.SubElement(extension, "compiler", discardvisual="false", fusestatic="false")
-    root.insert(0, extension)
-    try:
-        spec = mujoco.MjSpec.from_string(ET.tostring(root, encoding="unicode"))
-    except ValueError as error:
-        raise ConfigError(f"{urdf}: {error}") from error
-    for geom in spec.geoms:
-        if geom.contype:
-            geom.contype, geom.conaffinity = _ROBOT, _THINGS
-    return spec
-
-
-def _servos(spec: mujoco.MjSpec, robot: RobotSpec, scene: SceneSpec) -> None:
-    """One position actuator for each commanded interface, in their order."""
-    for interface in robot.command_names:
-        servo, joint = scene.servos[interface], spec.joint(joint_of(interface))
-        if joint is None:
-            raise ConfigError(f"{robot.urdf}: joint {joint_of(interface)} does not exist")
-        joint.armature, joint.frictionloss = servo.armature, servo.friction
-        actuator = spec.add_actuator(
-            name=interface,
-            target=joint.name,
-            trntype=mujoco.mjtTrn.mjTRN_JOINT,
-            forcelimited=True,
-            forcerange=[-servo.max_torque, servo.max_torque],
-            ctrllimited=True,
-            ctrlrange=joint.range,
-        )
-        actuator.set_to_position(kp=servo.stiffness, kv=servo.damping)
-
-
-def _hand(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
-    for link in scene.hand.links:
-        body = spec.body(link)
-        if body is None:
-            raise ConfigError(f"{scene.source}: hand.links: link {link!r} does not exist")
-        for geom in body.geoms:
-            geom.condim = 4
-            geom.friction = [scene.hand.friction, _TORSIONAL, _ROLLING]
-
-
-def _cameras(spec: mujoco.MjSpec, cameras: Mapping[str, CameraSpec], source: str) -> None:
-    for name, camera in cameras.items():
-        geometry = camera.geometry
-        body = None if geometry is None else spec.body(geometry.parent_link)
-        if geometry is None or body is None:
-            found = "none" if geometry is None else f"parent_link {geometry.parent_link!r}"
-            raise ConfigError(
-                f"{source}: cameras.{name}: geometry with a parent_link of the URDF is required to"
-                f" simulate the camera, found {found}"
-            )
-        # MuJoCo's cameras look along -z with y up, optical frames along z with y down.
-        rotation = rotation_from_rpy(geometry.rpy_rad) @ np.diag([1.0, -1.0, -1.0])
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, rotation.flatten())
-        body.add_camera(
-            name=name,
-            pos=geometry.position_m,
-            quat=quaternion,
-            fovy=np.degrees(geometry.fovy_rad),
-            resolution=[camera.width, camera.height],
-        )
-
-
 def _surroundings(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
     world, table, light = spec.worldbody, scene.table, scene.light
-    _box(
-        world,
-        TABLE,
-        [*table.center_m, -0.5 * table.size_m[2]],
-        0.5 * np.array(table.size_m),
-        table.rgb,
-        table.friction,
-    ).group = GROUND
+    center_m, half_size_m = [*table.center_m, -0.5 * table.size_m[2]], 0.5 * np.array(table.size_m)
+    top = _shape(world, TABLE, "box", center_m, half_size_m.tolist(), table.rgb, table.friction)
+    top.group = GROUND
     world.add_geom(
         name=FLOOR,
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -154,8 +65,8 @@ def _surroundings(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
         size=[0.0, 0.0, 1.0],
         rgba=[*table.floor_rgb, 1.0],
         group=GROUND,
-        contype=_THINGS,
-        conaffinity=_THINGS,
+        contype=THINGS,
+        conaffinity=THINGS,
     )
     world.add_light(
         name=LAMP,
@@ -184,50 +95,39 @@ def _surroundings(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
 
 
 def _things(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
-    for name, cube in scene.cubes.items():
-        body = spec.worldbody.add_body(name=cube_body(name))
-        body.add_freejoint(name=cube_body(name))
-        geom = _box(
-            body,
-            cube_body(name),
-            [0.0] * 3,
-            np.full(3, 0.5 * cube.edge_m),
-            cube.rgb,
-            scene.table.friction,
-        )
-        geom.mass = cube.mass_kg
+    for name, thing in scene.objects.items():
+        body = spec.worldbody.add_body(name=object_body(name))
+        body.add_freejoint(name=object_body(name))
+        size = [*thing.half_size_m, 0.0][:3]
+        friction = scene.table.friction
+        geom = _shape(body, body.name, thing.shape, [0.0] * 3, size, thing.rgb, friction)
+        geom.mass = thing.mass_kg
     plate = spec.worldbody.add_body(name=PLATE)
-    plate.add_geom(
-        name=PLATE,
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        pos=[0.0, 0.0, 0.5 * scene.plate.height_m],
-        size=[scene.plate.radius_m, 0.5 * scene.plate.height_m, 0.0],
-        rgba=[*scene.plate.rgb, 1.0],
-        group=SHAPES,
-        contype=_THINGS,
-        conaffinity=_ROBOT | _THINGS,
-        friction=[scene.table.friction, _TORSIONAL, _ROLLING],
-    )
+    half_height_m = 0.5 * scene.plate.height_m
+    center_m, size = [0.0, 0.0, half_height_m], [scene.plate.radius_m, half_height_m, 0.0]
+    _shape(plate, PLATE, "cylinder", center_m, size, scene.plate.rgb, scene.table.friction)
 
 
-def _box(
+def _shape(
     body: mujoco.MjsBody,
     name: str,
+    shape: Shape,
     center_m: list[float],
-    half_size_m: np.ndarray,
+    size: list[float],
     rgb: Vector,
     friction: float,
 ) -> mujoco.MjsGeom:
+    """What stands on the floor or the table; ``size`` as MuJoCo has it."""
     return body.add_geom(
         name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
+        type=_SHAPES[shape],
         pos=center_m,
-        size=half_size_m,
+        size=size,
         rgba=[*rgb, 1.0],
         group=SHAPES,
-        contype=_THINGS,
-        conaffinity=_ROBOT | _THINGS,
-        friction=[friction, _TORSIONAL, _ROLLING],
+        contype=THINGS,
+        conaffinity=ROBOT | THINGS,
+        friction=[friction, TORSIONAL, ROLLING],
     )
 
 
@@ -240,5 +140,5 @@ def _physics(spec: mujoco.MjSpec, scene: SceneSpec) -> None:
     option.impratio = physics.impratio
     option.noslip_iterations = physics.noslip_iterations
     for geom in spec.geoms:
-        geom.solref = [_CONTACT_STEPS * physics.timestep_s, 1.0]
-        geom.solimp = _CONTACT_IMPEDANCE
+        geom.solref = [STIFF_STEPS * physics.timestep_s, 1.0]
+        geom.solimp = IMPEDANCE

@@ -8,14 +8,15 @@ from pathlib import Path
 from vla_ros.core.section import Section
 from vla_ros.core.yaml_file import load
 from vla_ros.sim.scene_spec import (
-    CubeSpec,
     HandSpec,
     LayoutSpec,
     LightSpec,
+    ObjectSpec,
     PhysicsSpec,
     PlateSpec,
     SceneSpec,
     ServoSpec,
+    Shape,
     TableSpec,
     TaskRules,
     Vector,
@@ -45,19 +46,22 @@ def scene_spec_from(root: Section) -> SceneSpec:
         name=root.text("name"),
         source=root.source,
         physics=_physics(root.section("physics")),
+        base_m=root.numbers("base_m", length=3),
+        fixed_joints=root.texts("fixed_joints") if root.has("fixed_joints") else (),
+        render_scale=root.integer("render_scale", minimum=1, maximum=8),
         servos=root.entries("servos", _servo),
         start={name: start.number(name) for name in start.names},
         hand=_hand(root.section("hand")),
         table=_table(root.section("table")),
-        cubes=root.entries("cubes", _cube),
+        objects=root.entries("objects", _object),
         plate=_plate(root.section("plate")),
         light=_light(root.section("light")),
         layout=_layout(root.section("layout")),
         task=_task(root.section("task")),
     )
     root.finish()
-    if not scene.cubes:
-        raise root.error("must hold at least one entry, found none", "cubes")
+    if not scene.objects:
+        raise root.error("must hold at least one entry, found none", "objects")
     return scene
 
 
@@ -65,6 +69,7 @@ def _physics(section: Section) -> PhysicsSpec:
     physics = PhysicsSpec(
         timestep_s=section.number("timestep_s", above=0.0, maximum=0.01),
         gravity_m_s2=section.number("gravity_m_s2", minimum=0.0),
+        gravity_compensation=section.number("gravity_compensation", minimum=0.0, maximum=1.0),
         impratio=section.number("impratio", above=0.0),
         noslip_iterations=section.integer("noslip_iterations", minimum=0, maximum=100),
     )
@@ -83,10 +88,10 @@ def _servo(section: Section) -> ServoSpec:
 
 
 def _hand(section: Section) -> HandSpec:
+    opening = section.section("open")
     hand = HandSpec(
         links=section.texts("links"),
-        interface=section.text("interface"),
-        released_above=section.number("released_above"),
+        open={name: _range(opening, name) for name in opening.names},
         friction=section.number("friction", above=0.0),
     )
     section.finish()
@@ -107,9 +112,19 @@ def _table(section: Section) -> TableSpec:
     return table
 
 
-def _cube(section: Section) -> CubeSpec:
-    return CubeSpec(
-        edge_m=section.number("edge_m", above=0.0),
+def _object(section: Section) -> ObjectSpec:
+    shape: Shape = section.choice("shape", "box", "cylinder")
+    if shape == "box":
+        edges_m = section.numbers("edges_m", length=3)
+        if min(edges_m) <= 0.0:
+            raise section.error(f"must hold numbers > 0, found {list(edges_m)}", "edges_m")
+        half_size_m: Vector = tuple(0.5 * edge_m for edge_m in edges_m)
+    else:
+        radius_m = section.number("radius_m", above=0.0)
+        half_size_m = radius_m, 0.5 * section.number("height_m", above=0.0)
+    return ObjectSpec(
+        shape=shape,
+        half_size_m=half_size_m,
         mass_kg=section.number("mass_kg", above=0.0),
         rgb=_rgb(section, "rgb"),
     )
@@ -141,7 +156,7 @@ def _layout(section: Section) -> LayoutSpec:
         center_m=section.numbers("center_m", length=2),
         radius_m=_range(section, "radius_m"),
         azimuth_rad=_range(section, "azimuth_rad"),
-        cube_distance_m=section.number("cube_distance_m", above=0.0),
+        object_distance_m=section.number("object_distance_m", above=0.0),
         plate_distance_m=section.number("plate_distance_m", above=0.0),
         start_noise_rad=section.number("start_noise_rad", minimum=0.0),
         rgb_noise=section.number("rgb_noise", minimum=0.0, maximum=1.0),
@@ -160,8 +175,8 @@ def _task(section: Section) -> TaskRules:
         settle_s=section.number("settle_s", minimum=0.0),
     )
     section.finish()
-    if task.instruction.count("{cube}") != 1:
-        raise section.error(f"must hold {{cube}} once, found {task.instruction!r}", "instruction")
+    if task.instruction.count("{object}") != 1:
+        raise section.error(f"must hold {{object}} once, found {task.instruction!r}", "instruction")
     return task
 
 

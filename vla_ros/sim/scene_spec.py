@@ -8,19 +8,26 @@ colours are RGB in 0..1. Any thread may read it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.robot_spec import RobotSpec
 
 Vector = tuple[float, ...]
+Shape = Literal["box", "cylinder"]
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicsSpec:
-    """How the physics is stepped."""
+    """How the physics is stepped.
+
+    Attributes:
+        gravity_compensation: The share of its weight that the robot does not feel.
+    """
 
     timestep_s: float
     gravity_m_s2: float
+    gravity_compensation: float
     impratio: float
     noslip_iterations: int
 
@@ -49,15 +56,14 @@ class HandSpec:
     """Who holds things.
 
     Attributes:
-        links: Links that touch what is held.
-        interface: The interface that opens them.
-        released_above: From this position on the hand is open [rad or m].
+        links: Links that touch what is held; of one hand or of several.
+        open: Interface to the positions, lowest and highest, between which it holds nothing
+            [rad or m]; a hand that is open is so in all of them.
         friction: Sliding friction of the links.
     """
 
     links: tuple[str, ...]
-    interface: str
-    released_above: float
+    open: dict[str, Vector]
     friction: float
 
 
@@ -75,12 +81,22 @@ class TableSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class CubeSpec:
-    """A cube that can be grasped."""
+class ObjectSpec:
+    """A box or an upright cylinder that can be grasped.
 
-    edge_m: float
+    Attributes:
+        half_size_m: Of a box (3,) half its edges; of a cylinder (2,) radius and half height.
+    """
+
+    shape: Shape
+    half_size_m: Vector
     mass_kg: float
     rgb: Vector
+
+    @property
+    def height_m(self) -> float:
+        """How high it stands."""
+        return 2.0 * self.half_size_m[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +126,8 @@ class LayoutSpec:
         center_m: (2,) Centre of the ring.
         radius_m: (2,) Inner and outer radius.
         azimuth_rad: (2,) Where the sector starts and ends; 0 is along x.
-        cube_distance_m: Least distance of two cubes' centres.
-        plate_distance_m: Least distance of a cube's centre and the plate's.
+        object_distance_m: Least distance of two objects' centres.
+        plate_distance_m: Least distance of an object's centre and the plate's.
         start_noise_rad: Greatest deviation of each joint's start position.
         rgb_noise: Greatest deviation of a colour.
         lamp_noise: Greatest relative deviation of the lamp's intensity.
@@ -121,7 +137,7 @@ class LayoutSpec:
     center_m: Vector
     radius_m: Vector
     azimuth_rad: Vector
-    cube_distance_m: float
+    object_distance_m: float
     plate_distance_m: float
     start_noise_rad: float
     rgb_noise: float
@@ -134,8 +150,8 @@ class TaskRules:
     """What the robot is asked to do, and when it has done it.
 
     Attributes:
-        instruction: With ``{cube}`` in place of the colour.
-        height_tolerance_m: How exactly the cube must lie on the plate.
+        instruction: With ``{object}`` in place of the object's name.
+        height_tolerance_m: How exactly the object must lie on the plate.
         max_speed_m_s: What is slower is at rest.
         settle_s: How long it must lie so.
     """
@@ -151,19 +167,25 @@ class SceneSpec:
     """A scene, whole.
 
     Attributes:
+        base_m: (3,) Where the robot's root link stands; the table's top is at height zero.
+        fixed_joints: Joints that stand still at zero, whether or not the URDF has them.
+        render_scale: Cameras see so many times coarser than their images are.
         servos: Commanded interface to its servo.
         start: Commanded interface to where it starts.
-        cubes: Cube name, which is its colour's name, to the cube.
+        objects: Object name, a word that an instruction may name it by, to the object.
     """
 
     name: str
     source: str
     physics: PhysicsSpec
+    base_m: Vector
+    fixed_joints: tuple[str, ...]
+    render_scale: int
     servos: dict[str, ServoSpec]
     start: dict[str, float]
     hand: HandSpec
     table: TableSpec
-    cubes: dict[str, CubeSpec]
+    objects: dict[str, ObjectSpec]
     plate: PlateSpec
     light: LightSpec
     layout: LayoutSpec
@@ -182,8 +204,9 @@ class SceneSpec:
                     f"{self.source}: {key}: must name exactly the commanded interfaces of robot"
                     f" {robot.name}; differs in {', '.join(sorted(names ^ commanded))}"
                 )
-        if self.hand.interface not in commanded:
-            raise ConfigError(
-                f"{self.source}: hand.interface: {self.hand.interface} is not commanded on robot"
-                f" {robot.name}, which has {', '.join(robot.command_names)}"
-            )
+        for interface in self.hand.open:
+            if interface not in commanded:
+                raise ConfigError(
+                    f"{self.source}: hand.open: {interface} is not commanded on robot"
+                    f" {robot.name}, which has {', '.join(robot.command_names)}"
+                )
