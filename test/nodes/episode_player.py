@@ -34,6 +34,8 @@ class Stage(Node):
         self.calls: list[str] = []
         self.instructions: list[str] = []
         self.refuse = False
+        self.obeys = True
+        self.running = False
         self.judges = True
         self.chunks = 1
         self.judged = TaskState()
@@ -66,6 +68,8 @@ class Stage(Node):
         self.calls.append(name)
         if name == "unitree_bridge/reset_all":
             self.ticks = 0
+        if name in ("executor/start", "executor/stop"):
+            self.running = name == "executor/start" or not self.obeys
         answer.success, answer.message = not self.refuse, "told to refuse" if self.refuse else ""
         return answer
 
@@ -92,7 +96,8 @@ class Stage(Node):
         joints = JointState(name=JOINTS, position=[0.1] * len(JOINTS))
         joints.header.stamp = now
         self.joints.publish(joints)
-        self.command.publish(Float64MultiArray(data=[0.2] * len(JOINTS)))
+        if self.running:
+            self.command.publish(Float64MultiArray(data=[0.2] * len(JOINTS)))
         state = ExecutorState(
             mode=ExecutorState.MOVE,
             ticks=self.get_clock().now().nanoseconds // 20_000_000,

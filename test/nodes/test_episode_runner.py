@@ -43,6 +43,16 @@ def test_a_refusal_ends_it_with_an_error(domain: Domain, tmp_path: Path) -> None
     assert run(domain, node) == 1
 
 
+def test_a_robot_that_does_not_come_to_rest_meets_no_new_world(
+    domain: Domain, tmp_path: Path
+) -> None:
+    stage = domain.add(Stage)
+    stage.obeys = False
+    node = runner(domain, tmp_path, episodes=1)
+    assert run(domain, node) == 1
+    assert stage.calls == ["reset 0", "executor/start", "executor/stop"]
+
+
 def test_an_unknown_camera_is_refused(domain: Domain, tmp_path: Path) -> None:
     node = runner(domain, tmp_path, film_camera="ceiling")
     assert not node.start()

@@ -8,6 +8,7 @@ executor is started again. The script runs in a thread of its own; the node is s
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.process import run
 
 _JOIN_S = 5.0
+# Nothing is commanded for so long where a robot has come to rest; a stop takes less than so long.
+_QUIET_S, _STOPPING_S = 0.2, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +123,22 @@ class EpisodeRunner(LifecycleBase):
     def _is_warm(self) -> bool:
         return self._watcher.chunks > 0 or self._calls.cancelled.is_set()
 
+    def _come_to_rest(self) -> None:
+        """Stop the robot; a command that is still on its way would meet the next world."""
+        self._stop(Trigger.Request())
+        stopped_s, watcher = time.monotonic(), self._watcher
+
+        def rests() -> bool:
+            quiet_s = min(watcher.quiet_s, time.monotonic() - stopped_s)
+            return quiet_s > _QUIET_S or self._calls.cancelled.is_set()
+
+        if not watcher.wait_for(rests, _STOPPING_S):
+            raise EpisodeFailed(f"the robot is still commanded {_STOPPING_S:g} s after its stop")
+
     def _episode(self, index: int) -> None:
         """Set the stage, let the ring run, and save what was seen."""
         seed = self._params.seed + index
-        self._stop(Trigger.Request())
+        self._come_to_rest()
         instruction = self._stage.prepare(seed)
         filmed = index == 0 and self._params.film_camera
         output = Path(self._params.output)

@@ -7,7 +7,9 @@ from another one. ``vla_ros.core.episode_log`` has the series.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -64,6 +66,7 @@ class EpisodeWatcher:
         self._film: Path | None = None
         self._frames = 0
         self._command = np.full(len(robot.command_names), np.nan)
+        self._commanded_s = -math.inf
         self.measured_ns = 0
         subscribe = partial(node.subscribe, undo)
         subscribe(ExecutorState, "executor/state", self._on_state, EVENT)
@@ -95,6 +98,11 @@ class EpisodeWatcher:
     def words(self) -> str:
         """Why the executor last said that it holds."""
         return "" if self._state is None else f"{self._state.hold_reason} {self._state.detail}"
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing was commanded [s]."""
+        return time.monotonic() - self._commanded_s
 
     def heard(self, series: str) -> bool:
         """Whether the episode in progress has a sample of a series."""
@@ -203,6 +211,7 @@ class EpisodeWatcher:
         else:
             values = _by_joint(group, message.joint_names, message.points[0].positions)
         self._command[places] = values
+        self._commanded_s = time.monotonic()
         # The executor tells its groups in their order: with the last, a tick's command is whole.
         if places.stop == len(self._command) and np.isfinite(self._command).all():
             self._add("command", stamp_ns, self._command)
