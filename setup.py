@@ -64,6 +64,8 @@ setup(
             "rollout = vla_ros.sim.rollout:main",
             "simulation = vla_ros.nodes.simulation:main",
             "so101_driver = vla_ros.nodes.so101_driver:main",
+            "unitree_bridge = vla_ros.nodes.unitree_bridge:main",
+            "unitree_stand_in = vla_ros.sim.unitree_stand_in:main",
             "usb_camera = vla_ros.nodes.usb_camera:main",
         ]
     },

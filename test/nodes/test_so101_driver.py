@@ -423,7 +423,7 @@ def test_the_executor_holds_while_the_cable_is_pulled(domain: Domain, emulated: 
         ({"port": "gone"}, "gone cannot be opened: "),
         ({"calibration": "none.json"}, "none.json: cannot be read: "),
         ({"servos": "nothing"}, "servos: 'nothing' is not known; known: so101"),
-        ({"robot": "gr1_recording"}, "is no servo of"),
+        ({"robot": "gr1_recording"}, "is not in"),
     ],
 )
 def test_what_does_not_fit_is_refused(domain: Domain, told, capfd, parameters, text):

@@ -45,6 +45,9 @@ class Node(LifecycleBase):
         undo.callback(lambda: say("deactivated"))
         if HOW == "stuck":
             undo.callback(time.sleep, 60.0)
+        if HOW == "slow":
+            self.shutdown_s += 2.0
+            undo.callback(time.sleep, 2.5)
         if HOW == "failing_thread":
             threading.Thread(target=self.work).start()
         if HOW == "failing_callback":
@@ -120,6 +123,21 @@ def test_what_cannot_be_undone_in_time_is_cut_off(program: list[str]):
     assert code == 1
     assert time.monotonic() - begin < 8.0  # it would be stuck for ever
     assert "cutting it off" in said
+
+
+def test_what_needs_longer_to_be_undone_has_longer(program: list[str]):
+    with subprocess.Popen(
+        [*program, "slow"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        lines = iter(process.stdout.readline, "")
+        for _ in iter(lambda: next(lines), "active\n"):
+            pass
+        process.send_signal(signal.SIGTERM)
+        said = "".join(lines)
+        code = process.wait(10)
+
+    assert code == 0, said
+    assert "cleaned up" in said
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 An image server sends its newest image again and again until there is another one; taken as new, an
 old image would look fresh. But where nothing moves in a simulation, new images are the same, byte
 by byte. So an image that came again is dropped for a while, and after that the scene counts as
-still: every image is taken until there is a different one.
+still: every image is taken until there is a different one. A simulator's states come twice as
+well, and are told apart in the same way.
 
 Time is an argument [ns, steady clock]; one thread.
 """

@@ -10,46 +10,39 @@ middle of its reading. Velocities are the servos' own; efforts are their load, f
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
-from trajectory_msgs.msg import JointTrajectory
 
 from vla_ros.core.config_files import config_file
-from vla_ros.core.errors import ActionError, ConfigError, DeviceError
+from vla_ros.core.driver_joints import driver_bounds, driver_places
+from vla_ros.core.errors import DeviceError
 from vla_ros.core.goal_limiter import GoalLimiter
-from vla_ros.core.joint_map import same
 from vla_ros.core.params import REQUIRED, param
-from vla_ros.core.robot_spec import CommandGroup, RobotSpec, StateStream, load_robot_spec
+from vla_ros.core.robot_spec import load_robot_spec
 from vla_ros.core.servo_calibration import load_calibration
-from vla_ros.core.servo_spec import ServoSpec, load_servo_spec
+from vla_ros.core.servo_spec import load_servo_spec
 from vla_ros.drivers.servo_arm import ServoArm
 from vla_ros.drivers.servo_bus import Feedback, ServoBus
 from vla_ros.nodes.servo_report import arm_statuses
-from vla_ros.ros.commands import command_type
-from vla_ros.ros.controllers import CommandIntake
 from vla_ros.ros.diagnostics import Diagnostics, Level, Status
+from vla_ros.ros.driver_commands import DriverCommands
 from vla_ros.ros.joint_states import joint_state_message
 from vla_ros.ros.lifecycle import LifecycleBase
 from vla_ros.ros.process import run
-from vla_ros.ros.qos import EVENT, STATE
+from vla_ros.ros.qos import STATE
 from vla_ros.ros.stamps import time_from_ns
 from vla_ros.ros.tick_thread import TickThread
 from vla_ros.ros.transport import keep_off_shared_memory
-
-_LOG_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +87,26 @@ class So101Driver(LifecycleBase):
         """Open the port and see that the arm is the one that was described; it is not moved."""
         group = self.parameters.declare(So101DriverParams)
         self._group, params = group, group.value
-        self._robot = robot = load_robot_spec(config_file("robots", params.robot))
+        robot = load_robot_spec(config_file("robots", params.robot))
         self._spec = spec = load_servo_spec(config_file("servos", params.servos))
-        self._measured = _places(robot, robot.state_streams, spec)
-        self._commanded = _places(robot, robot.command_groups, spec)
+        known = spec.interfaces
+        self._measured = driver_places(robot, robot.state_streams, known, spec.source)
+        self._commands = DriverCommands(
+            robot,
+            driver_places(robot, robot.command_groups, known, spec.source),
+            len(known),
+            timeout_s=params.command_timeout_s,
+        )
         calibration = load_calibration(Path(params.calibration), spec)
-        goals = GoalLimiter(*_bounds(robot, spec), params.max_step_rad)
-        undo.callback(group.listen(lambda new: setattr(goals, "max_step", new.max_step_rad)))
+        self._goals = goals = GoalLimiter(*driver_bounds(robot, known), params.max_step_rad)
+        undo.callback(group.listen(self._on_params))
         bus = ServoBus(
             params.port, spec.ids, baud_rate=params.baud_rate, timeout_s=params.bus_timeout_s
         )
         self._arm = ServoArm(bus, spec, calibration, goals, dry_run=params.dry_run)
-        # Of the bus, which may be waited for, and of the commands, which may not.
         self._bus_lock = threading.Lock()
-        self._lock = threading.Lock()
         self._arm.open()
         undo.callback(self._arm.close)
-        self._intakes = {
-            name: CommandIntake(entry.interfaces) for name, entry in robot.command_groups.items()
-        }
-        # Group to when its newest command stops to count [s, steady clock].
-        self._until_s = dict.fromkeys(self._intakes, -math.inf)
         self._states: dict[str, Publisher] = {
             name: self.publisher(undo, JointState, stream.topic, STATE)
             for name, stream in robot.state_streams.items()
@@ -129,9 +121,7 @@ class So101Driver(LifecycleBase):
             with self._bus_lock:
                 self._arm.set_torque(on=True)
             undo.callback(self._rest)
-        for name, entry in self._robot.command_groups.items():
-            kind = command_type(entry)
-            self.subscribe(undo, kind, entry.topic, partial(self._on_command, name), EVENT)
+        self._commands.listen(self, undo, lambda: self._arm.goal)
         ticks = TickThread(
             lambda _: self._tick(),
             period_ns=round(1e9 / params.rate_hz),
@@ -140,6 +130,10 @@ class So101Driver(LifecycleBase):
         )
         undo.callback(ticks.stop)
         ticks.start()
+
+    def _on_params(self, params: So101DriverParams) -> None:
+        self._goals.max_step = params.max_step_rad
+        self._commands.timeout_s = params.command_timeout_s
 
     def _rest(self) -> None:
         if self._group.value.torque_off_on_deactivate:
@@ -158,24 +152,6 @@ class So101Driver(LifecycleBase):
         self.get_logger().info(f"torque {'on' if request.data else 'off'}: {response.message}")
         return response
 
-    def _on_command(self, group: str, message: Any) -> None:
-        intake, now_ns = self._intakes[group], self._now_ns()
-        try:
-            with self._lock:
-                goal = self._arm.goal
-                if goal is None:
-                    return
-                if isinstance(message, JointTrajectory):
-                    intake.on_trajectory(message, now_ns, goal[self._commanded[group]])
-                else:
-                    intake.on_array(message)
-                lasts_s = max(intake.ends_ns - now_ns, 0) * 1e-9
-                timeout_s = self._group.value.command_timeout_s
-                self._until_s[group] = time.monotonic() + lasts_s + timeout_s
-        except ActionError as error:
-            text = f"command group {group}: ignored: {error}"
-            self.get_logger().error(text, throttle_duration_sec=_LOG_EVERY_S)
-
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
@@ -187,29 +163,11 @@ class So101Driver(LifecycleBase):
             feedback = self._arm.measure(time.monotonic())
             after_ns = self._now_ns()
             if self._arm.goal is None:
-                self._forget()
+                self._commands.forget()
             elif feedback is not None:
-                self._arm.steer(self._target(after_ns))
+                self._arm.steer(self._commands.target(after_ns))
         if feedback is not None:
             self._publish(feedback, (before_ns + after_ns) // 2)
-
-    def _forget(self) -> None:
-        """What was said to an arm that cannot follow is not carried out later."""
-        with self._lock:
-            for intake in self._intakes.values():
-                intake.forget()
-
-    def _target(self, now_ns: int) -> NDArray[np.float64]:
-        """(D,) Where the servos shall be now; NaN: where they are told to be."""
-        target = np.full(len(self._spec.servos), np.nan)
-        with self._lock:
-            for name, intake in self._intakes.items():
-                if time.monotonic() > self._until_s[name]:
-                    intake.forget()
-                commanded = intake.targets(now_ns)
-                if commanded is not None:
-                    target[self._commanded[name]] = commanded
-        return target
 
     def _publish(self, feedback: Feedback, stamp_ns: int) -> None:
         ticks, stamp = self._arm.ticks, time_from_ns(stamp_ns)
@@ -231,45 +189,12 @@ class So101Driver(LifecycleBase):
     def _statuses(self) -> Iterator[Status]:
         params: So101DriverParams = self._group.value
         yield from arm_statuses(self._arm, self._spec, port=params.port, dry_run=params.dry_run)
-        now_s = time.monotonic()
-        quiet = [name for name, until_s in self._until_s.items() if now_s > until_s]
+        quiet = self._commands.quiet
         yield Status(
             "commands",
             Level.OK,
             f"none for {', '.join(quiet)}: its place is kept" if quiet else "are followed",
         )
-
-
-def _places(
-    robot: RobotSpec, entries: Mapping[str, StateStream | CommandGroup], spec: ServoSpec
-) -> dict[str, list[int]]:
-    """Stream or group to where its joints stand among the servos."""
-    found = {}
-    for name, entry in entries.items():
-        if entry.map != same(entry.interfaces):
-            raise ConfigError(
-                f"{robot.source}: {name}: joints, scale and offset may not stand here, because the"
-                f" driver names and counts as {spec.source} does"
-            )
-        joints = [f"{interface.rpartition('/')[0]}/position" for interface in entry.interfaces]
-        for interface in joints:
-            if interface not in spec.servos:
-                raise ConfigError(
-                    f"{robot.source}: {name}: {interface} is no servo of {spec.source}, which has"
-                    f" {', '.join(spec.interfaces)}"
-                )
-        found[name] = [spec.interfaces.index(interface) for interface in dict.fromkeys(joints)]
-    return found
-
-
-def _bounds(robot: RobotSpec, spec: ServoSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(D,) Least and greatest goals; servos that nobody commands have none."""
-    lower, upper = np.full((2, len(spec.servos)), [[-np.inf], [np.inf]])
-    for place, interface in enumerate(spec.interfaces):
-        if interface in robot.limits:
-            limits = robot.limits[interface]
-            lower[place], upper[place] = limits.lower, limits.upper
-    return lower, upper
 
 
 def main() -> int:

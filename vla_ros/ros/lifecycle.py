@@ -31,6 +31,9 @@ from vla_ros.core.errors import VlaRosError
 from vla_ros.core.params import param
 from vla_ros.ros.parameters import NodeParameters
 
+# How long undoing everything may take, unless a node needs longer [s].
+SHUTDOWN_S = 1.8
+
 
 @dataclass(frozen=True, slots=True)
 class LifecycleParams:
@@ -50,6 +53,8 @@ class LifecycleBase(LifecycleNode):
         parameters: Declares dataclasses as parameters.
         autostart: The parameter of that name.
         exit_code: Done when the process shall end, with the code to end with.
+        shutdown_s: How long undoing everything may take; then the process is cut off. A node that
+            must give something back slowly raises it.
     """
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -64,6 +69,7 @@ class LifecycleBase(LifecycleNode):
         """
         super().__init__(name, **kwargs)
         self.exit_code: Future = Future()
+        self.shutdown_s = SHUTDOWN_S
         self.parameters = NodeParameters(self)
         self.autostart = self.parameters.declare(LifecycleParams).value.autostart
         self._configured = contextlib.ExitStack()

@@ -3,7 +3,7 @@
 
 rclpy's own signal handlers shut the context down before a node could publish its last word, so they
 stay off: a thread hears of the signals and wakes the main thread, which undoes everything. Whatever
-is not undone after ``SHUTDOWN_S`` is cut off.
+is not undone after the node's ``shutdown_s`` is cut off.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from rclpy.task import Future
 from vla_ros.core.errors import ConfigError
 from vla_ros.ros.lifecycle import LifecycleBase
 
-SHUTDOWN_S = 1.8
 _LAST_WORDS_S = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -97,11 +96,13 @@ def _wait_for_signal(node: LifecycleBase, heard: int) -> None:
 
 
 def _cut_off_later(node: LifecycleBase) -> None:
+    patience_s = node.shutdown_s
+
     def cut_off() -> None:
-        node.get_logger().fatal(f"still not ended {SHUTDOWN_S} s after it should; cutting it off")
+        node.get_logger().fatal(f"still not ended {patience_s} s after it should; cutting it off")
         os._exit(1)
 
-    timer = threading.Timer(SHUTDOWN_S, cut_off)
+    timer = threading.Timer(patience_s, cut_off)
     timer.daemon = True
     timer.start()
 

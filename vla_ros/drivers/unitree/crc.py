@@ -12,7 +12,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vla_ros.drivers.unitree.flat import command_values, state_values
 
 if TYPE_CHECKING:
     from vla_ros.drivers.unitree.idl_hg import LowCmd, LowState
@@ -80,26 +82,8 @@ def is_intact(message: Sealable) -> bool:
     return message.crc == crc32(c_layout(message)[:-4])
 
 
-def _command_values(command: LowCmd) -> Iterator[float]:
-    yield from (command.mode_pr, command.mode_machine)
-    for motor in command.motor_cmd:
-        yield from (motor.mode, motor.q, motor.dq, motor.tau, motor.kp, motor.kd, motor.reserve)
-    yield from command.reserve
-    yield command.crc
-
-
-def _state_values(state: LowState) -> Iterator[float]:
-    yield from (*state.version, state.mode_pr, state.mode_machine, state.tick)
-    imu = state.imu_state
-    yield from (*imu.quaternion, *imu.gyroscope, *imu.accelerometer, *imu.rpy, imu.temperature)
-    for motor in state.motor_state:
-        yield from (motor.mode, motor.q, motor.dq, motor.ddq, motor.tau_est, *motor.temperature)
-        yield from (motor.vol, *motor.sensor, motor.motorstate, *motor.reserve)
-    yield from (*state.wireless_remote, *state.reserve, state.crc)
-
-
 # By the type's name, so that checksums do not need the package of the types.
-_LAYOUTS: dict[str, tuple[struct.Struct, Callable[..., Iterator[float]]]] = {
-    "unitree_hg.msg.dds_.LowCmd_": (_LOW_CMD, _command_values),
-    "unitree_hg.msg.dds_.LowState_": (_LOW_STATE, _state_values),
+_LAYOUTS: dict[str, tuple[struct.Struct, Callable[[Any], Iterator[float]]]] = {
+    "unitree_hg.msg.dds_.LowCmd_": (_LOW_CMD, command_values),
+    "unitree_hg.msg.dds_.LowState_": (_LOW_STATE, state_values),
 }

@@ -7,12 +7,19 @@ as ``inspire`` tells. A message is plain data: whoever holds it may change it, i
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.annotations import autoid, final
 from cyclonedds.idl.types import array, float32, sequence, uint8, uint32
+
+from vla_ros.drivers.unitree.packed import packed
+
+_LENGTH = struct.Struct("<I")
+_MOTOR_CMD = struct.Struct("<B3x5f3I")
+_MOTOR_STATE = struct.Struct("<B3x7fB3x3I")
 
 # The fields' types have names because cyclonedds looks a postponed annotation up by its name.
 Uint32x2 = Annotated[list[int], array(uint32, 2)]
@@ -47,6 +54,7 @@ class MotorCmd(IdlStruct, typename="unitree_go.msg.dds_.MotorCmd_"):
 MotorCmdList = Annotated[list[MotorCmd], sequence(MotorCmd)]
 
 
+@packed
 @dataclass
 @final
 @autoid("sequential")
@@ -58,6 +66,19 @@ class MotorCmds(IdlStruct, typename="unitree_go.msg.dds_.MotorCmds_"):
     """
 
     cmds: MotorCmdList = field(default_factory=list)
+
+    def pack(self) -> bytes:
+        """As of ``Packable``."""
+        rows = (
+            _MOTOR_CMD.pack(it.mode, it.q, it.dq, it.tau, it.kp, it.kd, *it.reserve)
+            for it in self.cmds
+        )
+        return b"".join((_LENGTH.pack(len(self.cmds)), *rows))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> MotorCmds:
+        """As of ``Packable``."""
+        return cls([MotorCmd(*(*row[:6], list(row[6:]))) for row in _rows(_MOTOR_CMD, data)])
 
 
 @dataclass
@@ -96,6 +117,7 @@ class MotorState(IdlStruct, typename="unitree_go.msg.dds_.MotorState_"):
 MotorStateList = Annotated[list[MotorState], sequence(MotorState)]
 
 
+@packed
 @dataclass
 @final
 @autoid("sequential")
@@ -107,3 +129,28 @@ class MotorStates(IdlStruct, typename="unitree_go.msg.dds_.MotorStates_"):
     """
 
     states: MotorStateList = field(default_factory=list)
+
+    def pack(self) -> bytes:
+        """As of ``Packable``."""
+        rows = (
+            _MOTOR_STATE.pack(
+                *(it.mode, it.q, it.dq, it.ddq, it.tau_est, it.q_raw, it.dq_raw, it.ddq_raw),
+                *(it.temperature, it.lost, *it.reserve),
+            )
+            for it in self.states
+        )
+        return b"".join((_LENGTH.pack(len(self.states)), *rows))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> MotorStates:
+        """As of ``Packable``."""
+        return cls([MotorState(*(*row[:10], list(row[10:]))) for row in _rows(_MOTOR_STATE, data)])
+
+
+def _rows(row: struct.Struct, data: bytes) -> list[tuple[Any, ...]]:
+    """The numbers of each motor of a list."""
+    [count] = _LENGTH.unpack_from(data)
+    end = _LENGTH.size + count * row.size
+    if end > len(data):
+        raise struct.error(f"{count} motors need {end} bytes, found {len(data)}")
+    return list(row.iter_unpack(data[_LENGTH.size : end]))

@@ -7,6 +7,7 @@ torques in Nm. A message is plain data: whoever holds it may change it, in one t
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -14,8 +15,15 @@ from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.annotations import autoid, final
 from cyclonedds.idl.types import array, float32, int16, uint8, uint32
 
+from vla_ros.drivers.unitree.flat import command_values, state_values
+from vla_ros.drivers.unitree.packed import packed
+
 # The places of a message; a G1 has motors in the first 29.
 MOTORS = 35
+
+# CDR aligns numbers, not structures: the first motor's mode comes right behind what is before.
+_LOW_CMD = struct.Struct("<2B" + "Bx5fI" + "B3x5fI" * (MOTORS - 1) + "5I")
+_LOW_STATE = struct.Struct("<2I2B2xI13fh" + "Bx4f2hf7I" + "B3x4f2hf7I" * (MOTORS - 1) + "40B5I")
 
 # The fields' types have names because cyclonedds looks a postponed annotation up by its name.
 Float32x3 = Annotated[list[float], array(float32, 3)]
@@ -54,6 +62,7 @@ class MotorCmd(IdlStruct, typename="unitree_hg.msg.dds_.MotorCmd_"):
 MotorCmdArray = Annotated[list[MotorCmd], array(MotorCmd, MOTORS)]
 
 
+@packed
 @dataclass
 @final
 @autoid("sequential")
@@ -73,6 +82,18 @@ class LowCmd(IdlStruct, typename="unitree_hg.msg.dds_.LowCmd_"):
     motor_cmd: MotorCmdArray = field(default_factory=lambda: [MotorCmd() for _ in range(MOTORS)])
     reserve: Uint32x4 = field(default_factory=lambda: [0] * 4)
     crc: uint32 = 0
+
+    def pack(self) -> bytes:
+        """As of ``Packable``."""
+        return _LOW_CMD.pack(*command_values(self))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> LowCmd:
+        """As of ``Packable``."""
+        values = _LOW_CMD.unpack_from(data)
+        motors = [MotorCmd(*values[at : at + 7]) for at in range(2, 2 + 7 * MOTORS, 7)]
+        reserve = list(values[-5:-1])
+        return cls(*(*values[:2], motors, reserve, values[-1]))
 
 
 @dataclass
@@ -130,6 +151,7 @@ class MotorState(IdlStruct, typename="unitree_hg.msg.dds_.MotorState_"):
 MotorStateArray = Annotated[list[MotorState], array(MotorState, MOTORS)]
 
 
+@packed
 @dataclass
 @final
 @autoid("sequential")
@@ -159,3 +181,36 @@ class LowState(IdlStruct, typename="unitree_hg.msg.dds_.LowState_"):
     wireless_remote: Uint8x40 = bytes(40)
     reserve: Uint32x4 = field(default_factory=lambda: [0] * 4)
     crc: uint32 = 0
+
+    def pack(self) -> bytes:
+        """As of ``Packable``."""
+        return _LOW_STATE.pack(*state_values(self))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> LowState:
+        """As of ``Packable``."""
+        values = _LOW_STATE.unpack_from(data)
+        imu = IMUState(
+            list(values[5:9]),
+            list(values[9:12]),
+            list(values[12:15]),
+            list(values[15:18]),
+            values[18],
+        )
+        motors = [
+            MotorState(
+                *(
+                    *values[at : at + 5],
+                    list(values[at + 5 : at + 7]),
+                    values[at + 7],
+                    list(values[at + 8 : at + 10]),
+                    values[at + 10],
+                    list(values[at + 11 : at + 15]),
+                )
+            )
+            for at in range(19, 19 + 15 * MOTORS, 15)
+        ]
+        reserve = list(values[-5:-1])
+        remote = bytes(values[-45:-5])
+        told = (list(values[:2]), *values[2:5], imu, motors, remote, reserve, values[-1])
+        return cls(*told)
