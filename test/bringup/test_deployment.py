@@ -53,6 +53,7 @@ def test_a_program_as_a_command_line() -> None:
 
 def test_processes_of_several_robots_have_names_of_their_own() -> None:
     assert Node("executor", namespace="robot_0").name == "robot_0.executor"
+    assert "__ns:=/robot_0" in Node("executor", namespace="robot_0").command()
     assert Node("usb_camera", namespace="/lab/left/", called="wrist").name == "lab.left.wrist"
     assert Program("vla_ros.sim.rollout", namespace="robot_1").name == "robot_1.rollout"
 
@@ -84,7 +85,7 @@ def test_the_ring_has_its_three_nodes() -> None:
     made = ring(
         robot="r",
         policy="p",
-        params_file=Path("/p.yaml"),
+        params_files=(Path("/p.yaml"),),
         backend={"backend.port": 1},
         instruction="go",
         namespace="/n",
@@ -95,7 +96,7 @@ def test_the_ring_has_its_three_nodes() -> None:
     assert nodes["inference"].parameters == {"robot": "r", "policy": "p", "backend.port": 1}
     assert nodes["executor"].parameters == {"robot": "r", "policy": "p", "dry_run": False}
     assert {node.namespace for node in made.nodes} == {"/n"}
-    silent = ring(robot="r", policy="p", params_file=Path("/p.yaml"), backend={})
+    silent = ring(robot="r", policy="p", params_files=(Path("/p.yaml"),), backend={})
     assert "instruction" not in silent.nodes[0].parameters
 
 

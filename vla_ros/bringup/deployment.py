@@ -41,7 +41,7 @@ class Node:
         parameter_files: ROS parameter files, later ones win.
         parameters: Single parameters, which win over the files.
         remappings: Pairs of names, from and to.
-        namespace: Where its relative names live.
+        namespace: Where its relative names live, with or without a slash before it.
         called: The node's name; empty: its executable's.
     """
 
@@ -61,7 +61,8 @@ class Node:
         """The command line that runs it."""
         words = [sys.executable, "-m", f"vla_ros.nodes.{self.executable}", "--ros-args"]
         if self.namespace:
-            words += ["-r", f"__ns:={self.namespace}"]
+            # ROS takes absolute ones alone here.
+            words += ["-r", f"__ns:=/{self.namespace.strip('/')}"]
         if self.called:
             words += ["-r", f"__node:={self.called}"]
         for origin, target in self.remappings:
@@ -129,32 +130,35 @@ def ring(
     *,
     robot: str,
     policy: str,
-    params_file: Path,
+    params_files: tuple[Path, ...],
     backend: Mapping[str, ParameterValue],
     instruction: str = "",
     namespace: str = "",
     dry_run: bool = False,
+    control_rate_hz: float | None = None,
 ) -> Deployment:
     """The three nodes that make a robot follow a policy.
 
     Args:
         robot: A robot's name or description file.
         policy: A policy's name or description file.
-        params_file: ROS parameters of the three nodes.
+        params_files: ROS parameters of the three nodes, later ones win.
         backend: The inference node's parameters ``backend`` and ``backend.*``.
         instruction: What to do, until the topic says otherwise; empty: what the file says.
         namespace: Where the ring's names live.
         dry_run: Whether commands go to ``dry_run/...``.
+        control_rate_hz: Commands per second; None: what the file says.
     """
     spoken: dict[str, ParameterValue] = {"instruction": instruction} if instruction else {}
+    paced = {} if control_rate_hz is None else {"control_rate_hz": control_rate_hz}
     own: dict[str, dict[str, ParameterValue]] = {
         "aggregator": {"robot": robot, "policy": policy, **spoken},
         "inference": {"robot": robot, "policy": policy, **backend},
-        "executor": {"robot": robot, "policy": policy, "dry_run": dry_run},
+        "executor": {"robot": robot, "policy": policy, "dry_run": dry_run, **paced},
     }
     return Deployment(
         nodes=tuple(
-            Node(name, (params_file,), parameters, namespace=namespace)
+            Node(name, params_files, parameters, namespace=namespace)
             for name, parameters in own.items()
         )
     )

@@ -39,7 +39,7 @@ def recorded(chosen: Recorded) -> Deployment:
     nodes = ring(
         robot=chosen.robot,
         policy=chosen.policy,
-        params_file=params_file,
+        params_files=(params_file,),
         backend={
             "backend": "gr00t_zmq",
             "backend.host": "127.0.0.1",

@@ -102,7 +102,7 @@ def so101_async(chosen: So101Async) -> Deployment:
     nodes = ring(
         robot=chosen.robot_name,
         policy=chosen.policy_name,
-        params_file=params_file,
+        params_files=(params_file,),
         backend=_reached(chosen, backend, policy),
         instruction=chosen.instruction,
         namespace=chosen.namespace,
