@@ -26,7 +26,7 @@ demo: setup  ## run episodes over real ROS 2; ROBOT=g1 EPISODES= SEED= LATENCY_M
 		$${INSTRUCTION:+--instruction "$$INSTRUCTION"} $${RECORDING:+--recording "$$RECORDING"}
 
 test: setup  ## run the tests; core and wire must be covered wholly
-	@$(RUN) python -m pytest $(COVERED)
+	@$(RUN) python -m pytest -n 2 --dist worksteal $(COVERED)
 
 test-slow: setup  ## run the tests that take long
 	@$(RUN) python -m pytest -m slow

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from openpi_client import msgpack_numpy
 
 PIXELS = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
 STATE = np.array([0.0, 0.125, 0.25, 0.375, 0.5, 0.75], np.float32)
@@ -46,6 +45,9 @@ MESSAGES: dict[str, Any] = {
 
 
 def main(folder: Path) -> None:
+    # Not to be had where the tests are collected.
+    from openpi_client import msgpack_numpy  # noqa: PLC0415
+
     for name, message in MESSAGES.items():
         (folder / f"{name}.msgpack").write_bytes(msgpack_numpy.packb(message))
 
