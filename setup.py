@@ -59,6 +59,7 @@ setup(
             "image_stream_bridge = vla_ros.nodes.image_stream_bridge:main",
             "inference = vla_ros.nodes.inference:main",
             "policy_server = vla_ros.serving.policy_server:main",
+            "probe_policy = vla_ros.serving.probe_policy:main",
             "queue_view = vla_ros.nodes.queue_view:main",
             "recording_source = vla_ros.nodes.recording_source:main",
             "rollout = vla_ros.sim.rollout:main",

@@ -83,6 +83,7 @@ def test_an_observation_is_sent_as_openpi_client_does(backend: Connect):
         assert (chunk.stamp_ns, chunk.step_ns, chunk.names) == (STAMP_NS, 66_666_667, NAMES)
         assert (chunk.request_id, chunk.epoch, chunk.timing.requested_ns) == (7, 2, 5)
         assert chunk.timing.received_ns == chunk.timing.sent_ns + 1
+        assert chunk.timing.inference_ns == 12_500_000
 
 
 @pytest.mark.parametrize("name", ["answer_odd", "answer_array", "answer_by_key"])

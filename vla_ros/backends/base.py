@@ -120,6 +120,7 @@ class PolicyBackend(ABC):
         *,
         sent_ns: int,
         received_ns: int,
+        inference_ns: int = 0,
     ) -> ActionChunk:
         """The answer to an observation: stamped with its stamp, named after its request.
 
@@ -128,6 +129,7 @@ class PolicyBackend(ABC):
             actions: (H, D) In core units and ``policy.action_names`` order.
             sent_ns: When the request left for the policy (or the model was called).
             received_ns: When the answer was in.
+            inference_ns: How long the policy itself took, where its server told; else 0.
 
         Raises:
             ActionError: The actions must not be executed.
@@ -144,5 +146,6 @@ class PolicyBackend(ABC):
                 requested_ns=request.stamp_ns if request else 0,
                 sent_ns=sent_ns,
                 received_ns=received_ns,
+                inference_ns=inference_ns,
             ),
         )

@@ -120,9 +120,10 @@ class Backend(PolicyBackend):
         given = policy_input(self.policy, observation)
         self._prepare(deadline_s)
         seen = self._timed(given, observation.stamp_ns)
+        encoded = encode_observation(seen)
         sent_ns = self.now_ns()
         try:
-            answer = self._ask(seen, deadline_s)
+            answer = self._ask(seen, encoded, deadline_s)
         except RemotePolicyError:
             self._doubt()
             raise
@@ -233,9 +234,9 @@ class Backend(PolicyBackend):
             must_go=True,
         )
 
-    def _ask(self, seen: TimedObservation, deadline_s: float) -> TimedActions:
+    def _ask(self, seen: TimedObservation, encoded: bytes, deadline_s: float) -> TimedActions:
         """The actions for an observation; answers to older ones are passed over."""
-        parts = observation_parts(encode_observation(seen))
+        parts = observation_parts(encoded)
         self._channel.stream(SEND_OBSERVATIONS, parts, deadline_s=deadline_s)
         while True:
             message = self._channel.call(

@@ -118,6 +118,7 @@ class Backend(PolicyBackend):
             actions_from(self.policy, answer.actions),
             sent_ns=sent_ns,
             received_ns=received_ns,
+            inference_ns=answer.inference_ns,
         )
 
     def reset(self) -> None:

@@ -24,11 +24,13 @@ class ChunkTiming:
         requested_ns: The executor asked for the observation.
         sent_ns: The encoded request left for the policy server (or the model was called).
         received_ns: The answer was in.
+        inference_ns: How long the policy itself took, where its server told; not a moment.
     """
 
     requested_ns: int = 0
     sent_ns: int = 0
     received_ns: int = 0
+    inference_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -154,3 +154,16 @@ def test_changed_messages_are_refused_or_plain():
 @pytest.mark.timeout(600)
 def test_many_changed_messages_are_refused_or_plain():
     assert fuzz(plain, SEEDS, 100_000, seed=8) > 1000
+
+
+@pytest.mark.parametrize(
+    ("timing_ms", "expected_ns"),
+    [
+        ({"infer_ms": 12.5}, 12_500_000), ({"prev_total_ms": 3.0}, 0), ({}, 0),
+        ({"infer_ms": -1.0}, 0), ({"infer_ms": float("nan")}, 0), ({"infer_ms": float("inf")}, 0),
+    ],
+)  # fmt: skip
+def test_the_policys_own_time_is_taken_where_it_makes_sense(
+    timing_ms: dict[str, float], expected_ns: int
+):
+    assert decode_answer(answer(server_timing=timing_ms), SPEC).inference_ns == expected_ns

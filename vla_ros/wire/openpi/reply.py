@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from vla_ros.wire.shown import shown
 
 Message = bytes | str
 
-_ACTIONS, _TIMING = "actions", "server_timing"
+_ACTIONS, _TIMING, _INFER_MS = "actions", "server_timing", "infer_ms"
 # What a server may say of its policy in its metadata.
 _HORIZON, _WIDTH = "action_horizon", "action_dim"
 _RESET_DONE = "reset successful"
@@ -43,6 +44,12 @@ class Answer:
 
     actions: Mapping[str, NDArray[Any]]
     timing_ms: Mapping[str, float]
+
+    @property
+    def inference_ns(self) -> int:
+        """How long the policy itself took, as the server says; 0 where it says nothing of use."""
+        taken_ms = self.timing_ms.get(_INFER_MS, 0.0)
+        return round(1e6 * taken_ms) if isfinite(taken_ms) and taken_ms > 0 else 0
 
 
 def encode_metadata(policy: PolicySpec) -> bytes:
