@@ -5,7 +5,8 @@ RUN := scripts/run.sh
 COVERED := --cov=vla_ros.core --cov=vla_ros.wire --cov-branch --cov-report=term-missing:skip-covered \
 	--cov-fail-under=100
 # They run in an environment of their own, where LeRobot and torch warn of much.
-PEER_TESTS := test/peers test/backends/test_lerobot_model.py
+PEER_TESTS := test/peers test/backends/test_lerobot_model.py test/backends/test_onnx_file.py \
+	test/backends/test_torch_file.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-peers soak lint format bench bench-execution \

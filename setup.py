@@ -43,8 +43,10 @@ setup(
         "filters": ["ruckig"],
         "so101": ["rustypot"],
         "unitree": ["cyclonedds"],
-        # For the backend openpi_websocket. Ubuntu has older ones, without what is needed.
+        # For openpi's wire, on both sides. Ubuntu has older ones, without what is needed.
         "openpi": ["websockets>=13"],
+        # For the backend torch_module; onnxruntime-gpu in its place runs models on a GPU.
+        "onnx": ["onnxruntime"],
         # Beside it come torch, draccus and safetensors, which are named because they are imported.
         "lerobot": ["lerobot>=0.4.4", "draccus", "safetensors", "torch"],
     },

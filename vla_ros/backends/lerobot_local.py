@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vla_ros.backends._guided_inpainting import Schedule
 from vla_ros.backends._lerobot_guidance import Guidance, GuidanceParams, guidance_from
+from vla_ros.backends._warm_up import grey_observation
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _MODEL = "vla_ros.backends._lerobot_model"
-_GREY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +161,8 @@ class Backend(PolicyBackend):
                 )  # fmt: skip
 
     def _warm_up(self, model: LeRobotModel) -> None:
-        policy, robot = self.policy, self.robot
-        middle = {name: (span.lower + span.upper) / 2 for name, span in robot.limits.items()}
-        sizes = {name: robot.cameras[name] for name in policy.video.values()}
-        seen = Observation(
-            stamp_ns=self.now_ns(),
-            instruction="",
-            images={
-                name: np.full((size.height, size.width, 3), _GREY, np.uint8)
-                for name, size in sizes.items()
-            },
-            state_names=policy.state_names,
-            state=np.array([middle.get(name, 0.0) for name in policy.state_names]),
-        )
+        policy = self.policy
+        seen = grey_observation(self.robot, policy, stamp_ns=self.now_ns())
         values = self._predict(model, seen, None)
         if len(values) < policy.horizon:
             raise ConfigError(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.lerobot_spec import LeRobotSpec, read_lerobot
 from vla_ros.core.lerobot_units import LEROBOT_UNITS, read_lerobot_unit
+from vla_ros.core.model_spec import ModelSpec, read_model
 from vla_ros.core.past_frames import NOW, PastFrame, past_frames, read_delta_indices
 from vla_ros.core.robot_spec import RobotSpec
 from vla_ros.core.section import Section, repeated
@@ -70,6 +71,7 @@ class PolicySpec:
         video_deltas: (T,) The moments that every video key looks at, in steps of ``step_ns``,
             rising; the last is 0, now.
         lerobot: What LeRobot has to be told; None: the policy is none of LeRobot's.
+        model: Which input of the model's file is what; None: the policy is no such file.
     """
 
     name: str
@@ -83,6 +85,7 @@ class PolicySpec:
     action: Mapping[str, KeyMap]
     video_deltas: tuple[int, ...] = NOW
     lerobot: LeRobotSpec | None = None
+    model: ModelSpec | None = None
 
     @property
     def step_ns(self) -> int:
@@ -116,6 +119,19 @@ class PolicySpec:
         if self.lerobot is None:
             raise ConfigError(f"{self.source}: {who_needs} the section lerobot")
         return self.lerobot
+
+    def model_for(self, who_needs: str) -> ModelSpec:
+        """Which input of the model's file is what.
+
+        Args:
+            who_needs: Who needs it, for the error: a subject and its verb.
+
+        Raises:
+            ConfigError: The description does not say it.
+        """
+        if self.model is None:
+            raise ConfigError(f"{self.source}: {who_needs} the section model")
+        return self.model
 
     def check_against(self, robot: RobotSpec) -> None:
         """Refuse a policy that does not fit a robot.
@@ -157,6 +173,8 @@ def policy_spec_from(root: Section) -> PolicySpec:
         ConfigError: The description is malformed, incomplete or contradicts itself.
     """
     video = root.entries("video", _video_key)
+    state, action = root.entries("state", _key_map), root.entries("action", _key_map)
+    deltas = _common_deltas(root, {key: deltas for key, (_, deltas) in video.items()})
     spec = PolicySpec(
         name=root.text("name"),
         source=root.source,
@@ -165,10 +183,11 @@ def policy_spec_from(root: Section) -> PolicySpec:
         horizon=root.integer("horizon", minimum=1, maximum=1024),
         instruction_key=root.text("instruction_key"),
         video={key: camera for key, (camera, _) in video.items()},
-        state=root.entries("state", _key_map),
-        action=root.entries("action", _key_map),
-        video_deltas=_common_deltas(root, {key: deltas for key, (_, deltas) in video.items()}),
+        state=state,
+        action=action,
+        video_deltas=deltas,
         lerobot=root.entry("lerobot", read_lerobot) if root.has("lerobot") else None,
+        model=_model(root, tuple(video), state, action, len(deltas)),
     )
     root.finish()
     if not spec.action:
@@ -193,6 +212,25 @@ def policy_spec_from(root: Section) -> PolicySpec:
 
 def _video_key(section: Section) -> tuple[str, tuple[int, ...]]:
     return section.text("camera"), read_delta_indices(section)
+
+
+def _model(
+    root: Section,
+    video: tuple[str, ...],
+    state: Mapping[str, KeyMap],
+    action: Mapping[str, KeyMap],
+    moments: int,
+) -> ModelSpec | None:
+    if not root.has("model"):
+        return None
+    sizes = {key: len(mapping.interfaces) for key, mapping in state.items()}
+    actions = sum(len(mapping.interfaces) for mapping in action.values())
+    return root.entry(
+        "model",
+        lambda section: read_model(
+            section, video=video, state=sizes, actions=actions, moments=moments
+        ),
+    )
 
 
 def _common_deltas(root: Section, by_key: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
