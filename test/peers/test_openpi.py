@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""openpi's own client against our codec, and our client against openpi's own packer."""
+"""openpi's own client against our codec and server, and our client against its own packer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from test.support.golden_backend import GoldenBackend
 from test.support.gr00t_samples import INSTRUCTION, observation, robot
 from test.support.openpi_peers import serving
 from test.support.openpi_samples import (
@@ -24,6 +25,7 @@ from test.support.openpi_samples import (
     WRIST,
     policy,
 )
+from test.support.served import served
 from vla_ros.backends.openpi_websocket import Backend, OpenpiConfig
 from vla_ros.core.errors import RemotePolicyError
 from vla_ros.wire.openpi.reply import encode_answer, encode_metadata
@@ -68,6 +70,33 @@ def test_openpis_client_is_answered():
         dict(seen[0].state), {ARM: STATE[:5].astype(np.float64), CLAW: STATE[5:]}
     )
     assert seen[0].language == {PROMPT: INSTRUCTION}
+
+
+def test_openpis_client_is_served():
+    backend = GoldenBackend(robot=robot(), policy=policy())
+    backend.actions = ACTIONS.astype(float)
+    with served(backend, "--protocol", "openpi", "--api-token", "secret") as port:
+        client = client_policy.WebsocketClientPolicy("127.0.0.1", port, api_key="secret")
+        assert client.get_server_metadata() == {
+            "name": "six_joints_openpi", "action_horizon": 5, "action_dim": 6,
+        }  # fmt: skip
+        for _ in range(2):
+            reply = client.infer(OBSERVATION)
+            np.testing.assert_array_equal(reply["actions"], ACTIONS)
+            assert reply["server_timing"]["infer_ms"] >= 0
+        client.reset()
+        np.testing.assert_equal(dict(backend.seen[-1].images), dict(observation().images))
+        assert backend.seen[-1].instruction == INSTRUCTION
+        backend.error = RemotePolicyError("the policy is tired")
+        with pytest.raises(RuntimeError, match="Error in inference server:\nthe policy is tired"):
+            client.infer(OBSERVATION)
+        assert backend.resets == 1
+        backend.error = None
+        again = client_policy.WebsocketClientPolicy("127.0.0.1", port, api_key="secret")
+        assert again.infer(OBSERVATION)["actions"].shape == (5, 6)
+        assert backend.resets == 2
+        health = urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5)
+        assert (health.status, health.read()) == (200, b"OK\n")
 
 
 def test_our_client_is_understood_by_openpis_packer():

@@ -15,6 +15,7 @@ from vla_ros.serving.fronts import Front, delays, make_front
 from vla_ros.serving.grpc_front import GrpcFront
 from vla_ros.serving.http_front import HttpFront
 from vla_ros.serving.policy_server import parser
+from vla_ros.serving.websocket_front import WebsocketFront
 from vla_ros.serving.zmq_front import ZmqFront
 
 
@@ -43,6 +44,9 @@ def ended(front: Front) -> Front:
         ),
         (["--protocol", "lerobot"], GrpcFront, "127.0.0.1:"),
         (["--protocol", "lerobot", "--allow-checkpoint", "x"], GrpcFront, "127.0.0.1:"),
+        (["--protocol", "act"], ZmqFront, "tcp://127.0.0.1:"),
+        (["--protocol", "openpi"], WebsocketFront, "ws://127.0.0.1:"),
+        (["--protocol", "openpi", "--host", "::1", "--api-token", "x"], WebsocketFront, "ws://[::"),
     ],
 )
 def test_each_protocol_has_its_front(arguments: list[str], kind: type, address: str):
@@ -58,11 +62,18 @@ def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         "vla_ros.serving.grpc_front.GrpcFront", lambda *_, **facts: asked.update(facts)
     )
-    for protocol, port in (("gr00t", None), ("gr00t_http", 8000), ("lerobot", 8080)):
+    monkeypatch.setattr(
+        "vla_ros.serving.websocket_front.WebsocketFront", lambda *_, **facts: asked.update(facts)
+    )
+    ports = {"gr00t": None, "gr00t_http": 8000, "lerobot": 8080, "openpi": 8001}
+    for protocol, port in ports.items():
         given = ["--robot", "r", "--policy", "p", "--protocol", protocol]
         make_front(parser().parse_args(given), GoldenBackend(policy=policy(LEROBOT_POLICY)))
         assert asked["address"] == "tcp://127.0.0.1:5555"
         assert (asked.get("host"), asked.get("port")) == (port and "127.0.0.1", port)
+    given = ["--robot", "r", "--policy", "p", "--protocol", "act"]
+    make_front(parser().parse_args(given), GoldenBackend())
+    assert asked["address"] == "tcp://127.0.0.1:5556"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,8 @@ def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
         (["--allow-checkpoint", "x"], "--allow-checkpoint goes with --protocol lerobot alone"),
         (["--protocol", "lerobot", "--api-token", "x"], "clients of --protocol lerobot cannot say"),
         (["--protocol", "lerobot", "--modality-wire", "B"], "goes with --protocol gr00t alone"),
+        (["--protocol", "act", "--api-token", "x"], "clients of --protocol act cannot say"),
+        (["--protocol", "openpi", "--modality-wire", "B"], "goes with --protocol gr00t alone"),
         (["--protocol", "gr00t_http", "--modality-wire", "B"], "with --protocol gr00t alone"),
         (["--protocol", "gr00t_http", "--allow-checkpoint", "x"], "--protocol lerobot alone"),
     ],
@@ -91,6 +104,14 @@ def test_a_machine_without_grpc_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "vla_ros.serving.grpc_front")
     with pytest.raises(ConfigError, match=r"--protocol lerobot needs a Python package .*grpc"):
         made("--protocol", "lerobot")
+    ended(made())
+
+
+def test_a_machine_without_websockets_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "websockets.asyncio.server", None)
+    monkeypatch.delitem(sys.modules, "vla_ros.serving.websocket_front")
+    with pytest.raises(ConfigError, match=r"pip install 'vla_ros\[openpi\]'"):
+        made("--protocol", "openpi")
     ended(made())
 
 

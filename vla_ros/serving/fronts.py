@@ -10,18 +10,23 @@ from typing import Protocol
 
 from vla_ros.backends.base import PolicyBackend
 from vla_ros.core.errors import ConfigError
+from vla_ros.serving.act_service import ActService
 from vla_ros.serving.gr00t_http_service import Gr00tHttpService
 from vla_ros.serving.gr00t_service import Gr00tService
 from vla_ros.serving.http_front import HttpFront
 from vla_ros.serving.lerobot_service import LeRobotService
+from vla_ros.serving.openpi_service import OpenpiService
 from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.zmq_front import ZmqFront
 from vla_ros.wire.gr00t import http
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
-GR00T, GR00T_HTTP, LEROBOT = "gr00t", "gr00t_http", "lerobot"
-# The protocols, and the ports that their clients expect.
-PORTS = {GR00T: 5555, GR00T_HTTP: http.PORT, LEROBOT: 8080}
+GR00T, GR00T_HTTP, LEROBOT, ACT, OPENPI = "gr00t", "gr00t_http", "lerobot", "act", "openpi"
+# The protocols, and where they are served. ACT's clients expect 5555, openpi's 8000, which are
+# GR00T's too; all protocols have a place beside each other.
+PORTS = {GR00T: 5555, GR00T_HTTP: http.PORT, LEROBOT: 8080, ACT: 5556, OPENPI: 8001}
+# Whose clients cannot say a token.
+TOKENLESS = (LEROBOT, ACT)
 # The GR00T wires whose clients understand one and the same description of the policy.
 BOTH = "A6+B"
 MEBIBYTE = 1024 * 1024
@@ -51,12 +56,12 @@ def make_front(options: argparse.Namespace, backend: PolicyBackend) -> Front:
     max_bytes = int(options.max_message_mib * MEBIBYTE)
     delay_s = delays(options.latency_ms / 1000, options.latency_jitter_ms / 1000, random.Random())
     sessions = Sessions(backend)
+    _refuse_others(options)
     if options.protocol == LEROBOT:
         return _lerobot_front(options, sessions, port=port, max_bytes=max_bytes, delay_s=delay_s)
-    if options.allow_checkpoint:
-        raise ConfigError("--allow-checkpoint goes with --protocol lerobot alone")
+    if options.protocol == OPENPI:
+        return _openpi_front(options, sessions, port=port, max_bytes=max_bytes, delay_s=delay_s)
     if options.protocol == GR00T_HTTP:
-        _refuse_modality_wire(options)
         return HttpFront(
             Gr00tHttpService(sessions, api_token=options.api_token, max_bytes=max_bytes),
             sessions,
@@ -65,13 +70,16 @@ def make_front(options: argparse.Namespace, backend: PolicyBackend) -> Front:
             max_bytes=max_bytes,
             delay_s=delay_s,
         )
+    address = f"tcp://{options.host}:{port or '*'}"
+    if options.protocol == ACT:
+        act = ActService(sessions, max_bytes=max_bytes)
+        return ZmqFront(act, sessions, address=address, max_bytes=max_bytes, delay_s=delay_s)
     service = Gr00tService(
         sessions,
         api_token=options.api_token,
         modality_wire=None if options.modality_wire == BOTH else Gr00tWire(options.modality_wire),
         max_bytes=max_bytes,
     )
-    address = f"tcp://{options.host}:{port or '*'}"
     return ZmqFront(service, sessions, address=address, max_bytes=max_bytes, delay_s=delay_s)
 
 
@@ -88,11 +96,6 @@ def _lerobot_front(
     max_bytes: int,
     delay_s: Callable[[], float],
 ) -> Front:
-    if options.api_token is not None:
-        raise ConfigError(
-            "--api-token, or $VLA_ROS_API_TOKEN: clients of --protocol lerobot cannot say it"
-        )
-    _refuse_modality_wire(options)
     try:
         # gRPC is needed here alone.
         from vla_ros.serving.grpc_front import GrpcFront  # noqa: PLC0415
@@ -106,6 +109,36 @@ def _lerobot_front(
     )
 
 
-def _refuse_modality_wire(options: argparse.Namespace) -> None:
-    if options.modality_wire != BOTH:
+def _openpi_front(
+    options: argparse.Namespace,
+    sessions: Sessions,
+    *,
+    port: int,
+    max_bytes: int,
+    delay_s: Callable[[], float],
+) -> Front:
+    try:
+        # An extra; a robot that speaks otherwise needs none.
+        from vla_ros.serving.websocket_front import WebsocketFront  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"--protocol openpi needs websockets, 13 or later: pip install 'vla_ros[openpi]':"
+            f" {error}"
+        ) from error
+    service = OpenpiService(sessions, api_token=options.api_token, max_bytes=max_bytes)
+    return WebsocketFront(
+        service, sessions, host=options.host, port=port, max_bytes=max_bytes, delay_s=delay_s
+    )
+
+
+def _refuse_others(options: argparse.Namespace) -> None:
+    """Raises where an option is another protocol's."""
+    if options.allow_checkpoint and options.protocol != LEROBOT:
+        raise ConfigError("--allow-checkpoint goes with --protocol lerobot alone")
+    if options.modality_wire != BOTH and options.protocol != GR00T:
         raise ConfigError("--modality-wire goes with --protocol gr00t alone")
+    if options.api_token is not None and options.protocol in TOKENLESS:
+        raise ConfigError(
+            "--api-token, or $VLA_ROS_API_TOKEN: clients of --protocol"
+            f" {options.protocol} cannot say it"
+        )

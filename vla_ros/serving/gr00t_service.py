@@ -97,7 +97,7 @@ class Gr00tService:
         try:
             return self._begin(decode_request(data, max_bytes=self._max_bytes))
         except VlaRosError as error:
-            return self._refused(error)
+            return self.refusal(str(error))
 
     def finish(self, job: Job, client: Hashable) -> bytes:
         """The reply to a request that needs the policy. For the backends' thread."""
@@ -107,7 +107,12 @@ class Gr00tService:
             self._sessions.backend(client).reset()
             return encode_reply({}, Gr00tWire.B)
         except VlaRosError as error:
-            return self._refused(error)
+            return self.refusal(str(error))
+
+    def refusal(self, text: str) -> bytes:
+        """A reply that says what is wrong. For any thread."""
+        _LOG.warning("refused a request: %s", text)
+        return encode_error(text)
 
     def _begin(self, request: Request) -> bytes | Job:
         if self._api_token is not None and not hmac.compare_digest(
@@ -142,10 +147,6 @@ class Gr00tService:
         return encode_reply(
             act(backend, tree, options, wire=request.wire, now_ns=self._now_ns), request.wire
         )
-
-    def _refused(self, error: VlaRosError) -> bytes:
-        _LOG.warning("refused a request: %s", error)
-        return encode_error(str(error))
 
 
 def act(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``policy_server``: serves a policy to robots over GR00T's or LeRobot's wires.
+"""The program ``policy_server``: serves a policy over the wires of GR00T, LeRobot, ACT or openpi.
 
 It listens on the loopback interface unless told otherwise. SIGTERM and SIGINT end it within a
 second, with exit status 0; 1 means that the policy failed, 2 that it was told something wrong.
@@ -26,7 +26,7 @@ from vla_ros.core.errors import ConfigError, VlaRosError
 from vla_ros.core.params import build, describe
 from vla_ros.core.policy_spec import load_policy_spec
 from vla_ros.core.robot_spec import load_robot_spec
-from vla_ros.serving.fronts import BOTH, GR00T, LEROBOT, MEBIBYTE, PORTS, make_front
+from vla_ros.serving.fronts import BOTH, GR00T, MEBIBYTE, PORTS, TOKENLESS, make_front
 from vla_ros.wire.gr00t.wires import Gr00tWire
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 
@@ -38,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
     """What the program may be told."""
     made = argparse.ArgumentParser(
         prog="policy_server",
-        description="Serves a policy to robots: over GR00T's ZeroMQ or HTTP wire, or over the gRPC"
-        " wire of LeRobot's asynchronous inference.",
+        description="Serves a policy to robots: over GR00T's ZeroMQ or HTTP wire, the gRPC wire"
+        " of LeRobot's asynchronous inference, ACT's ZeroMQ wire, or openpi's WebSocket wire.",
     )
     made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
     made.add_argument(
@@ -139,7 +139,7 @@ def serve(options: argparse.Namespace) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: front.stop())
     if not is_loopback(options.host) and options.api_token is None:
-        remedy = "keep others away from it" if options.protocol == LEROBOT else "--api-token"
+        remedy = "keep others away from it" if options.protocol in TOKENLESS else "--api-token"
         _LOG.warning("anybody who reaches %s can use this server: %s", front.address, remedy)
     _LOG.info("listening at %s for policy %s", front.address, backend.policy.name)
     try:
@@ -192,7 +192,7 @@ def _add_serving(made: argparse.ArgumentParser) -> None:
         "--api-token",
         default=os.environ.get("VLA_ROS_API_TOKEN") or None,
         help="what clients must say to be let in; default: $VLA_ROS_API_TOKEN, else nothing."
-        " LeRobot's have no way to say it",
+        " LeRobot's and ACT's have no way to say it",
     )
     made.add_argument(
         "--modality-wire",

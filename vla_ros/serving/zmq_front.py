@@ -11,17 +11,16 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import zmq
 
 from vla_ros.core.errors import BackendUnavailable, ConfigError
-from vla_ros.serving.gr00t_service import Gr00tService
 from vla_ros.serving.policy_worker import MAX_WAITING, PolicyWorker
 from vla_ros.serving.sessions import Sessions
-from vla_ros.wire.gr00t.message import encode_error
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 64
@@ -30,13 +29,39 @@ _HARD_LIMIT = 4
 _LINGER_MS = 200
 
 
+class ZmqJob(Protocol):
+    """A request that needs the policy."""
+
+    @property
+    def infers(self) -> bool:
+        """Whether the policy has to think (else: to forget)."""
+
+
+J = TypeVar("J", bound=ZmqJob)
+
+
+class ZmqService(Protocol[J]):
+    """What answers requests; see ``Gr00tService`` and ``ActService``."""
+
+    killed: bool
+
+    def begin(self, data: bytes | memoryview) -> bytes | J:
+        """The reply to a request, or the work that must be done first. For the front's thread."""
+
+    def finish(self, job: J, client: Hashable) -> bytes:
+        """The reply to a request that needs the policy. For the backends' thread."""
+
+    def refusal(self, text: str) -> bytes:
+        """A reply that says what is wrong. For the front's thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Done:
     envelope: list[bytes]
     future: Future[bytes]
 
 
-class ZmqFront:
+class ZmqFront(Generic[J]):
     """Serves a service at an address.
 
     Attributes:
@@ -47,7 +72,7 @@ class ZmqFront:
 
     def __init__(
         self,
-        service: Gr00tService,
+        service: ZmqService[J],
         sessions: Sessions,
         *,
         address: str,
@@ -123,7 +148,9 @@ class ZmqFront:
 
     def _take(self, envelope: list[bytes], body: list[zmq.Frame]) -> None:
         if len(body) != 1:
-            self._send(envelope, encode_error(f"a request has one part; found {len(body)}"))
+            self._send(
+                envelope, self._service.refusal(f"a request has one part; found {len(body)}")
+            )
             return
         begun = self._service.begin(body[0].buffer)
         if isinstance(begun, bytes):
@@ -138,7 +165,7 @@ class ZmqFront:
                 lambda: self._service.finish(begun, client), delayed=begun.infers
             )
         except BackendUnavailable as error:
-            self._send(envelope, encode_error(str(error)))
+            self._send(envelope, self._service.refusal(str(error)))
             return
         future.add_done_callback(lambda done: self._finished(envelope, done))
 
@@ -154,12 +181,12 @@ class ZmqFront:
             if error is None:
                 self._send(done.envelope, done.future.result())
             elif isinstance(error, BackendUnavailable):
-                self._send(done.envelope, encode_error(str(error)))
+                self._send(done.envelope, self._service.refusal(str(error)))
             else:
                 # A fault of the backend's, not of the request's: the server goes on.
                 _LOG.error("the policy failed", exc_info=error)
                 text = f"the policy failed: {type(error).__name__}: {error}"
-                self._send(done.envelope, encode_error(text))
+                self._send(done.envelope, self._service.refusal(text))
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
         # A client that is gone, or reads nothing, loses its reply; nobody waits for it.
