@@ -16,7 +16,7 @@ from vla_ros.core.errors import RemotePolicyError, WireFormatError
 PLAIN = (type(None), bool, int, float, str, bytes)
 # Fewer messages say nothing of a leak: Python and whoever watches the test keep some memory too.
 MANY = 50_000
-# Less than any object for each message. Python's table of the keys it has seen doubles now and then.
+# Less than an object for each message; Python's table of keys it has seen doubles now and then.
 KEPT_BYTES = 4 * 1024 * 1024
 
 
