@@ -229,7 +229,7 @@ def by_path(**answers: Answer) -> Callable[[Asked], Answer]:
         (told(200, [1]), WireFormatError, "/health must give a map, found list"),
         ((200, b"hello", {}), WireFormatError, "message is not JSON"),
         (told(404, {"detail": "Not Found"}), RemotePolicyError, "says: 404: Not Found"),
-        (told(503, {"detail": "loading"}), RemotePolicyError, "says: 503: loading"),
+        (told(503, {"detail": "loading"}), BackendUnavailable, "says: 503: loading"),
     ],
 )
 def test_what_is_no_gr00t_server_is_told(make: Make, health: Answer, kind: Any, text: str):

@@ -17,7 +17,7 @@ from vla_ros.backends._http_channel import HttpAnswer, HttpChannel
 from vla_ros.backends._patience import ChannelTimes
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
-from vla_ros.core.errors import WireFormatError
+from vla_ros.core.errors import BackendUnavailable, WireFormatError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
 from vla_ros.core.policy_io import actions_from, policy_input
@@ -29,6 +29,7 @@ from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.shown import shown
 
 _OK = 200
+_NOT_NOW = 503
 # What a server says that has no such endpoint.
 _NOT_THERE = (404, 405)
 
@@ -175,8 +176,10 @@ def _body(answer: HttpAnswer) -> bytes:
     """What a server answered with.
 
     Raises:
-        RemotePolicyError: It is an error.
+        BackendUnavailable: It is not to be had now: it loads, ends, or has too much to do.
+        RemotePolicyError: It is another error.
     """
-    if answer.status != _OK:
-        raise http.remote_error(answer.status, answer.body)
-    return answer.body
+    if answer.status == _OK:
+        return answer.body
+    error = http.remote_error(answer.status, answer.body)
+    raise BackendUnavailable(str(error)) if answer.status == _NOT_NOW else error
