@@ -93,7 +93,7 @@ def test_a_long_name_is_folded_where_its_words_end() -> None:
     robot = dataclasses.replace(ROBOT, limits={name: limits})
     axis = one()
     panels.draw_interface(axis, EpisodeLog(dict(LOG.facts)), robot, name, VIEW)
-    assert axis.get_ylabel().split("\n") == ["right_", "shoulder_", "pitch_joint"]
+    assert axis.get_ylabel().split("\n") == ["right_shoulder_", "pitch_joint"]
 
 
 def test_the_motion_has_its_limits_and_the_worst_moment() -> None:

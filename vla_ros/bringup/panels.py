@@ -37,7 +37,7 @@ _LETTER = 0.008
 # A limit that is this many times beyond the curve is told in words, so that the curve is seen.
 _FAR = 3.0
 # As many letters stand one above the other beside a panel.
-_LETTERS_HIGH = 14
+_LETTERS_HIGH = 18
 
 
 def holds(log: EpisodeLog, view: View) -> list[tuple[float, float, str]]:
