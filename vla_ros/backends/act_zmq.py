@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._patience import PatientConfig
 from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -29,7 +29,7 @@ from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class ActConfig:
+class ActConfig(PatientConfig):
     """Where the policy server is, how patient to be with it, and what more it answers."""
 
     host: str = param("127.0.0.1", "The policy server's host.")
@@ -42,22 +42,6 @@ class ActConfig:
         le=1024,
     )
     timeout_s: float = param(2.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
-    connect_timeout_s: float = param(
-        1.0, "Longest time that a connection may take to be made [s].", ge=0.01, le=60.0
-    )
-    drain_timeout_s: float = param(
-        30.0,
-        "How long a late answer is waited for, before another request is sent [s].",
-        ge=0.1,
-        le=600.0,
-    )
-    backoff_s: float = param(
-        0.25,
-        "Time to the next attempt after a failure; it doubles with each [s].",
-        ge=0.01,
-        le=60.0,
-    )
-    backoff_max_s: float = param(4.0, "The longest such time [s].", ge=0.01, le=600.0)
 
 
 class Backend(PolicyBackend):
@@ -139,14 +123,8 @@ class Backend(PolicyBackend):
         self._connection = 0
 
     def _new_channel(self) -> ZmqChannel:
-        times = ChannelTimes(
-            connect_s=self._config.connect_timeout_s,
-            drain_s=self._config.drain_timeout_s,
-            backoff_s=self._config.backoff_s,
-            backoff_max_s=self._config.backoff_max_s,
-        )
         address = f"tcp://{self._config.host}:{self._config.port}"
-        return ZmqChannel(address, times=times, max_bytes=DEFAULT_MAX_BYTES)
+        return ZmqChannel(address, times=self._config.times, max_bytes=DEFAULT_MAX_BYTES)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._config.timeout_s

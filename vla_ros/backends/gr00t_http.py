@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vla_ros.backends._http_channel import HttpAnswer, HttpChannel
-from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._patience import PatientConfig
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, WireFormatError
@@ -35,29 +35,12 @@ _NOT_THERE = (404, 405)
 
 
 @dataclass(frozen=True, slots=True)
-class HttpConfig:
+class HttpConfig(PatientConfig):
     """Where the policy server is, and how patient to be with it."""
 
     host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(http.PORT, "The policy server's port.", ge=1, le=65535)
     api_token: str = param("", "What the server wants to hear to let anybody in; empty: nothing.")
-    timeout_s: float = param(5.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
-    connect_timeout_s: float = param(
-        1.0, "Longest time that a connection may take to be made [s].", ge=0.01, le=60.0
-    )
-    drain_timeout_s: float = param(
-        30.0,
-        "How long a late answer is waited for, before another request is sent [s].",
-        ge=0.1,
-        le=600.0,
-    )
-    backoff_s: float = param(
-        0.25,
-        "Time to the next attempt after a failure; it doubles with each [s].",
-        ge=0.01,
-        le=60.0,
-    )
-    backoff_max_s: float = param(4.0, "The longest such time [s].", ge=0.01, le=600.0)
     encoding: Literal["auto", "json", "msgpack"] = param(
         "auto", "How observations are written; auto is msgpack where the server knows it."
     )
@@ -135,13 +118,9 @@ class Backend(PolicyBackend):
 
     def _new_channel(self) -> HttpChannel:
         config = self._config
-        times = ChannelTimes(
-            connect_s=config.connect_timeout_s,
-            drain_s=config.drain_timeout_s,
-            backoff_s=config.backoff_s,
-            backoff_max_s=config.backoff_max_s,
+        return HttpChannel(
+            config.host, config.port, times=config.times, max_bytes=DEFAULT_MAX_BYTES
         )
-        return HttpChannel(config.host, config.port, times=times, max_bytes=DEFAULT_MAX_BYTES)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._config.timeout_s

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vla_ros.backends._gr00t_client import Answer, Gr00tClient
-from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._patience import PatientConfig
 from vla_ros.backends._zmq_channel import ZmqChannel
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -35,29 +35,12 @@ _WANTS_FLAT = re.compile(r"key '(video|state)\..+' must be in observation")
 
 
 @dataclass(frozen=True, slots=True)
-class Gr00tConfig:
+class Gr00tConfig(PatientConfig):
     """Where the policy server is, and how patient to be with it."""
 
     host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(5555, "The policy server's port.", ge=1, le=65535)
     api_token: str = param("", "What the server wants to hear to let anybody in; empty: nothing.")
-    timeout_s: float = param(5.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
-    connect_timeout_s: float = param(
-        1.0, "Longest time that a connection may take to be made [s].", ge=0.01, le=60.0
-    )
-    drain_timeout_s: float = param(
-        30.0,
-        "How long a late answer is waited for, before another request is sent [s].",
-        ge=0.1,
-        le=600.0,
-    )
-    backoff_s: float = param(
-        0.25,
-        "Time to the next attempt after a failure; it doubles with each [s].",
-        ge=0.01,
-        le=60.0,
-    )
-    backoff_max_s: float = param(4.0, "The longest such time [s].", ge=0.01, le=600.0)
     layout: Literal["auto", "nested", "flat"] = param(
         "auto",
         "How an observation's keys are arranged; flat is what a server with NVIDIA's simulation"
@@ -137,14 +120,8 @@ class Backend(PolicyBackend):
         self._connection = 0
 
     def _new_client(self) -> Gr00tClient:
-        times = ChannelTimes(
-            connect_s=self._config.connect_timeout_s,
-            drain_s=self._config.drain_timeout_s,
-            backoff_s=self._config.backoff_s,
-            backoff_max_s=self._config.backoff_max_s,
-        )
         return Gr00tClient(
-            ZmqChannel(self._address, times=times, max_bytes=DEFAULT_MAX_BYTES),
+            ZmqChannel(self._address, times=self._config.times, max_bytes=DEFAULT_MAX_BYTES),
             api_token=self._config.api_token or None,
             max_bytes=DEFAULT_MAX_BYTES,
             now_ns=self.now_ns,

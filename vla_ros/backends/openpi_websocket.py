@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vla_ros.backends._patience import ChannelTimes
+from vla_ros.backends._patience import PatientConfig
 from vla_ros.backends._websocket_channel import WebsocketChannel
 from vla_ros.backends.base import PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
@@ -34,7 +34,7 @@ from vla_ros.wire.openpi.request import encode_observation, encode_reset
 
 
 @dataclass(frozen=True, slots=True)
-class OpenpiConfig:
+class OpenpiConfig(PatientConfig):
     """Where the policy server is, how it is told of episodes, and how patient to be with it."""
 
     host: str = param("127.0.0.1", "The policy server's host.")
@@ -46,7 +46,6 @@ class OpenpiConfig:
         "How a reset is told: by a new connection, as to openpi's server, or by an endpoint beside"
         " the observation, as to RoboArena's servers and vLLM-Omni.",
     )
-    timeout_s: float = param(5.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
     connect_timeout_s: float = param(
         5.0,
         "Longest time that a connection may take to be made; a server that infers greets nobody"
@@ -61,13 +60,6 @@ class OpenpiConfig:
         ge=0.1,
         le=600.0,
     )
-    backoff_s: float = param(
-        0.25,
-        "Time to the next attempt after a failure; it doubles with each [s].",
-        ge=0.01,
-        le=60.0,
-    )
-    backoff_max_s: float = param(4.0, "The longest such time [s].", ge=0.01, le=600.0)
 
 
 class Backend(PolicyBackend):
@@ -151,17 +143,11 @@ class Backend(PolicyBackend):
         return self._config.episodes == "endpoint"
 
     def _new_channel(self) -> WebsocketChannel:
-        times = ChannelTimes(
-            connect_s=self._config.connect_timeout_s,
-            drain_s=self._config.drain_timeout_s,
-            backoff_s=self._config.backoff_s,
-            backoff_max_s=self._config.backoff_max_s,
-        )
         host, key = self._config.host, self._config.api_key
         where = f"[{host}]" if ":" in host else host
         return WebsocketChannel(
             f"ws://{where}:{self._config.port}/{self._config.path.lstrip('/')}",
-            times=times,
+            times=self._config.times,
             max_bytes=DEFAULT_MAX_BYTES,
             headers={"Authorization": f"Api-Key {key}"} if key else {},
         )

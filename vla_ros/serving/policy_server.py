@@ -41,6 +41,25 @@ def parser() -> argparse.ArgumentParser:
         description="Serves a policy to robots: over GR00T's ZeroMQ or HTTP wire, the gRPC wire"
         " of LeRobot's asynchronous inference, ACT's ZeroMQ wire, or openpi's WebSocket wire.",
     )
+    add_policy_options(made)
+    _add_serving(made)
+    made.add_argument(
+        "--latency-ms",
+        type=_within(float, 0.0, _MAX_MS),
+        default=0.0,
+        help="how much later actions are answered, to rehearse a real model [ms] (%(default)g)",
+    )
+    made.add_argument(
+        "--latency-jitter-ms",
+        type=_within(float, 0.0, _MAX_MS),
+        default=0.0,
+        help="how far that varies to both sides, evenly [ms] (%(default)g)",
+    )
+    return made
+
+
+def add_policy_options(made: argparse.ArgumentParser) -> None:
+    """Which policy is meant, and how it is reached; for all programs that ask one."""
     made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
     made.add_argument(
         "--policy", required=True, help="policy: a name in config/policies, or a file"
@@ -57,20 +76,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a parameter of the backend; may be given again",
     )
-    _add_serving(made)
-    made.add_argument(
-        "--latency-ms",
-        type=_within(float, 0.0, _MAX_MS),
-        default=0.0,
-        help="how much later actions are answered, to rehearse a real model [ms] (%(default)g)",
-    )
-    made.add_argument(
-        "--latency-jitter-ms",
-        type=_within(float, 0.0, _MAX_MS),
-        default=0.0,
-        help="how far that varies to both sides, evenly [ms] (%(default)g)",
-    )
-    return made
 
 
 def make_backend(options: argparse.Namespace) -> PolicyBackend:

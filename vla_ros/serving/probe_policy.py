@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 
 from vla_ros.backends.base import PolicyBackend
-from vla_ros.backends.registry import backend_class, backend_names
+from vla_ros.backends.registry import backend_class
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.params import describe
 from vla_ros.core.policy_spec import load_policy_spec
-from vla_ros.serving.policy_server import make_backend
+from vla_ros.serving.policy_server import add_policy_options, make_backend
 from vla_ros.serving.probe import made_up, probe
 from vla_ros.serving.probe_advice import advice
 from vla_ros.serving.probe_report import report, table
@@ -36,24 +36,9 @@ def parser() -> argparse.ArgumentParser:
         description="Tries a policy server with made-up observations: is it the policy that was"
         " described, are its answers sound, and how long do they take? No robot is needed.",
     )
-    made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
-    made.add_argument(
-        "--policy", required=True, help="policy: a name in config/policies, or a file"
-    )
+    add_policy_options(made)
     made.add_argument(
         "--address", metavar="HOST:PORT", help="the policy server's; default: the backend's own"
-    )
-    made.add_argument(
-        "--backend",
-        choices=backend_names(),
-        help="how the policy is reached; default: what its description says",
-    )
-    made.add_argument(
-        "--backend-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a parameter of the backend; may be given again",
     )
     made.add_argument(
         "--count", type=int, default=50, help="how many observations to show (%(default)s)"
