@@ -16,6 +16,7 @@ from test.support.golden_backend import GoldenBackend, OwnBackend
 from test.support.gr00t_samples import moves, observation, policy, robot
 from test.support.lerobot_client import Client, answered, setup, shown
 from test.support.lerobot_peers import CHECKPOINT, LEROBOT_POLICY, STATE
+from test.support.running_front import RunningFront
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.backends.lerobot_grpc import Backend, LeRobotConfig
 from vla_ros.core.action_chunk import ActionChunk
@@ -61,32 +62,14 @@ class Slow(GoldenBackend):
         self.closed = True
 
 
-class Running:
-    """A front that runs in a thread of its own."""
+class Running(RunningFront):
+    """One with a service over a backend."""
 
     def __init__(self, backend: GoldenBackend, **options: Any) -> None:
         sessions = Sessions(backend)
         service = LeRobotService(sessions, max_bytes=MAX_BYTES)
         settings = {"host": "127.0.0.1", "port": 0, "max_bytes": MAX_BYTES, **options}
-        self.front = GrpcFront(service, sessions, **settings)
-        self.ended: bool | None = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.ended = self.front.run()
-        except BackendUnavailable as error:
-            self.error = error
-
-    def stop(self) -> None:
-        self.front.stop()
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(LONG_S)
-        assert not self._thread.is_alive()
+        super().__init__(GrpcFront(service, sessions, **settings))
 
 
 Run = Callable[..., Running]

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from test.support.golden_backend import GoldenBackend, OwnBackend
 from test.support.openpi_samples import ACTIONS, given, observation, policy, robot
+from test.support.running_front import RunningFront
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.backends.openpi_websocket import Backend, OpenpiConfig
 from vla_ros.core.action_chunk import ActionChunk
@@ -60,36 +61,20 @@ def quick(kind: type[GoldenBackend] = GoldenBackend) -> Any:
     return made
 
 
-class Running:
-    """A front that runs in a thread of its own."""
+class Running(RunningFront):
+    """One with a service over a backend."""
 
     def __init__(self, backend: GoldenBackend, *, port: int = 0, **options: Any) -> None:
         sessions = Sessions(backend)
         service = OpenpiService(
             sessions, api_token=options.pop("api_token", None), max_bytes=MAX_BYTES
         )
-        self.front = WebsocketFront(
-            service, sessions, host="127.0.0.1", port=port, max_bytes=MAX_BYTES, **options
+        super().__init__(
+            WebsocketFront(
+                service, sessions, host="127.0.0.1", port=port, max_bytes=MAX_BYTES, **options
+            )
         )
         self.port = int(self.front.address.rpartition(":")[2])
-        self.ended: bool | None = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.ended = self.front.run()
-        except BackendUnavailable as error:
-            self.error = error
-
-    def stop(self) -> None:
-        self.front.stop()
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import zmq
 
 from test.support.golden_backend import GoldenBackend, OwnBackend, error_of
 from test.support.golden_server import golden
+from test.support.running_front import RunningFront
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError
@@ -54,34 +55,18 @@ class Slow(GoldenBackend):
         self.closed = True
 
 
-class Running:
-    """A front that runs in a thread of its own."""
+class Running(RunningFront):
+    """One with a service over a backend."""
 
     def __init__(self, backend: GoldenBackend, **options: Any) -> None:
         token = options.pop("api_token", None)
         sessions = Sessions(backend)
         self.service = Gr00tService(sessions, api_token=token, max_bytes=MAX_BYTES)
-        self.front = ZmqFront(
-            self.service, sessions, address="tcp://127.0.0.1:*", max_bytes=MAX_BYTES, **options
+        super().__init__(
+            ZmqFront(
+                self.service, sessions, address="tcp://127.0.0.1:*", max_bytes=MAX_BYTES, **options
+            )
         )
-        self.ended: bool | None = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.ended = self.front.run()
-        except BackendUnavailable as error:
-            self.error = error
-
-    def stop(self) -> None:
-        self.front.stop()
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(10)
-        assert not self._thread.is_alive()
 
 
 @pytest.fixture
