@@ -155,6 +155,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, host: str, port: int, front: HttpFront, max_bytes: int) -> None:
         self.front = front
         self.max_bytes = max_bytes
+        self.hung_up = False
         # Guards the connections that are served.
         self._lock = threading.Lock()
         self._served: set[socket.socket] = set()
@@ -163,6 +164,8 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def hang_up(self) -> None:
         """Take no more requests of anybody; replies may still go out."""
+        # Data that comes after the shutdown below can be read all the same.
+        self.hung_up = True
         with self._lock:
             for connection in self._served:
                 # It may have gone by itself.
@@ -223,6 +226,9 @@ class _Connection(BaseHTTPRequestHandler):
         _LOG.debug(format, *args)
 
     def _answer(self) -> None:
+        if self.server.hung_up:
+            self.close_connection = True
+            return
         reply = self._too_long()
         if reply is None:
             request = HttpRequest(
