@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from test.core.refusals import refused
 from test.support.lerobot_arm import (
     CAMERAS,
     HORIZON,
@@ -26,8 +27,10 @@ from test.support.lerobot_arm import (
 )
 from vla_ros.backends import lerobot_local
 from vla_ros.backends._lerobot_guidance import Guidance, GuidanceParams
+from vla_ros.backends._lerobot_history import History, Shown
+from vla_ros.backends.base import BatchItem
 from vla_ros.backends.lerobot_local import Backend, LeRobotLocalConfig
-from vla_ros.core.errors import ActionError, BackendUnavailable, ConfigError
+from vla_ros.core.errors import ActionError, BackendUnavailable, ConfigError, RemotePolicyError
 from vla_ros.core.observation import ObservationRequest, Prefix
 from vla_ros.core.policy_spec import PolicySpec
 
@@ -44,15 +47,24 @@ class Model:
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self.loaded = (arguments, named)
-        self.asked: list[tuple[Any, ...]] = []
-        self.resets = 0
+        # What was shown, in batches, and how each was guided.
+        self.asked: list[tuple[list[Shown], Guidance | None]] = []
 
-    def predict(self, *asked: Any) -> np.ndarray:
-        self.asked.append(asked)
-        return asked[2] + np.arange(self.length, dtype=np.float32)[:, None]
+    def new_history(self) -> History[dict[str, Any]]:
+        return History(2, policy().step_ns)
 
-    def reset(self) -> None:
-        self.resets += 1
+    def predict(self, shown: Shown, guidance: Guidance | None = None) -> np.ndarray:
+        self.asked.append(([shown], guidance))
+        return self._answer(shown)
+
+    def predict_all(self, shown: list[Shown]) -> list[np.ndarray]:
+        self.asked.append((list(shown), None))
+        return [self._answer(one) for one in shown]
+
+    def _answer(self, shown: Shown) -> np.ndarray:
+        """From the oldest state that is shown."""
+        window = shown.history.window(shown.stamp_ns, {"state": shown.state})
+        return window[0]["state"] + np.arange(self.length, dtype=np.float32)[:, None]
 
 
 @pytest.fixture
@@ -88,12 +100,12 @@ def test_a_chunk_is_in_radians_and_no_longer_than_described(models: list[Model])
     assert 0 < chunk.timing.sent_ns <= chunk.timing.received_ns
     assert info.prefix == "guided"
     assert info.description == "LeRobot's somebody/something (act) on cpu, in process"
-    stamp_ns, images, state, task, guidance = models[0].asked[-1]
-    assert (stamp_ns, task, guidance) == (STAMP_NS, INSTRUCTION, None)
-    assert state.dtype == np.float32
-    np.testing.assert_array_equal(state, state_of(observation()))
+    [shown], guidance = models[0].asked[-1]
+    assert (shown.stamp_ns, shown.task, guidance) == (STAMP_NS, INSTRUCTION, None)
+    assert shown.state.dtype == np.float32
+    np.testing.assert_array_equal(shown.state, state_of(observation()))
     for camera, image in zip(CAMERAS, observation().images.values(), strict=True):
-        np.testing.assert_array_equal(images[camera], image)
+        np.testing.assert_array_equal(shown.images[camera], image)
 
 
 def test_parameters_come_before_the_description(models: list[Model]):
@@ -109,16 +121,17 @@ def test_parameters_come_before_the_description(models: list[Model]):
 
 
 def test_the_first_inference_is_done_before_the_first_observation(models: list[Model]):
-    backend().connect()
+    backend(max_batch=3).connect()
 
-    (_, images, state, task, guidance), guided = models[0].asked
-    assert {image.shape for image in images.values()} == {(48, 64, 3)}
-    assert {int(value) for image in images.values() for value in np.unique(image)} == {128}
+    ([first], free), (_, guidance), *several = models[0].asked
+    assert {image.shape for image in first.images.values()} == {(48, 64, 3)}
+    assert {int(value) for image in first.images.values() for value in np.unique(image)} == {128}
     # The middle of each joint's range, in degrees, and of the claw's.
-    np.testing.assert_allclose(state, [0.0, 0.0, 0.0, 0.0, 0.0, 10.0])
-    assert (task, guidance) == ("", None)
-    assert guided[-1].actions.shape == (HORIZON, len(NAMES))
-    assert models[0].resets == 1
+    np.testing.assert_allclose(first.state, [0.0, 0.0, 0.0, 0.0, 0.0, 10.0])
+    assert (first.task, free) == ("", None)
+    assert guidance is not None
+    assert guidance.actions.shape == (HORIZON, len(NAMES))
+    assert [len(shown) for shown, _ in several] == [1, 1, 1, 3]
 
 
 def test_a_policy_that_cannot_be_guided_is_not(
@@ -129,7 +142,7 @@ def test_a_policy_that_cannot_be_guided_is_not(
 
     assert ours.connect().prefix == "none"
     ours.infer(observation(), prefix())
-    assert [asked[-1] for asked in models[0].asked] == [None, None]
+    assert [guidance for _, guidance in models[0].asked] == [None] * len(models[0].asked)
 
 
 def test_a_prefix_is_passed_on(models: list[Model]):
@@ -137,7 +150,8 @@ def test_a_prefix_is_passed_on(models: list[Model]):
     ours.connect()
     ours.infer(observation(), prefix())
 
-    guidance: Guidance = models[0].asked[-1][-1]
+    _, guidance = models[0].asked[-1]
+    assert guidance is not None
     assert (guidance.delay, guidance.end, len(guidance.actions)) == (3, 5, 5)
     with pytest.raises(ActionError, match="claw/position"):
         ours.infer(observation(), prefix(names=(*NAMES[:5], "tail/position")))
@@ -180,15 +194,153 @@ def test_images_of_another_size_are_told_of(caplog: pytest.LogCaptureFixture):
     assert "trained on images of 48 x 64, camera head gives 24 x 32" in caplog.text
 
 
-def test_reset_reaches_the_policy_and_close_lets_go_of_it(models: list[Model]):
+def first_of(ours: Backend, index: int) -> np.ndarray:
+    """The first action for one of a series of observations a step apart."""
+    return ours.infer(observation(index)).actions[0]
+
+
+def expected(index: int) -> np.ndarray:
+    """The first action where an observation is the oldest that is shown."""
+    return actions_of(state_of(observation(index)))
+
+
+def test_a_reset_forgets_what_was_seen(models: list[Model]):
     ours = backend()
     ours.reset()
     ours.connect()
+
+    np.testing.assert_allclose(first_of(ours, 0), expected(0), atol=1e-6)
+    np.testing.assert_allclose(first_of(ours, 1), expected(0), atol=1e-6)
     ours.reset()
+    np.testing.assert_allclose(first_of(ours, 2), expected(2), atol=1e-6)
+    np.testing.assert_allclose(first_of(ours, 3), expected(2), atol=1e-6)
+    ours.connect()
+    np.testing.assert_allclose(first_of(ours, 4), expected(4), atol=1e-6)
+
+
+def test_clients_share_the_policy_and_nothing_that_was_seen(models: list[Model]):
+    server = backend(max_batch=2)
+    info = server.connect()
+    one, other = server.another(), server.another()
+    asked = len(models[0].asked)
+
+    assert one.connect() == other.connect() == info
+    assert Backend.per_client
+    assert (len(models), len(models[0].asked)) == (1, asked)
+    first_of(one, 0)
+    np.testing.assert_allclose(first_of(other, 1), expected(1), atol=1e-6)
+    np.testing.assert_allclose(first_of(one, 1), expected(0), atol=1e-6)
+    other.reset()
+    np.testing.assert_allclose(first_of(one, 2), expected(1), atol=1e-6)
+    one.close()
+    np.testing.assert_allclose(first_of(other, 3), expected(3), atol=1e-6)
+    with pytest.raises(BackendUnavailable, match="call connect first"):
+        one.infer(observation())
+
+
+def test_one_made_of_one_without_a_policy_loads_its_own(models: list[Model]):
+    first = backend()
+    made = first.another()
+    made.connect()
+
+    assert len(models) == 1
+    for fact in ("config", "robot", "policy", "now_ns"):
+        assert getattr(made, fact) is getattr(first, fact)
+
+
+def several(server: Backend, count: int) -> list[BatchItem]:
+    """What as many robots see, each of which has seen something before."""
+    items = []
+    for index in range(count):
+        client = server.another()
+        client.connect()
+        client.infer(observation(10 * index))
+        items.append(BatchItem(client, observation(10 * index + 1)))
+    return items
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_is_answered_as_each_alone(count: int, models: list[Model]):
+    server = backend(max_batch=3)
+    server.connect()
+    alone = [item.backend.infer(item.observation) for item in several(server, count)]
+    items = several(server, count)
+    models[0].asked.clear()
+
+    chunks = server.infer_batch(items)
+
+    assert [len(shown) for shown, _ in models[0].asked] == [count]
+    assert [chunk.stamp_ns for chunk in chunks] == [item.observation.stamp_ns for item in items]
+    for chunk, single in zip(chunks, alone, strict=True):
+        np.testing.assert_array_equal(chunk.actions, single.actions)
+    # What was shown in the batch is remembered too.
+    np.testing.assert_allclose(
+        first_of(items[-1].backend, 10 * count - 8), expected(10 * count - 9)
+    )
+
+
+def test_observations_with_a_prefix_are_inferred_alone(models: list[Model]):
+    server = backend()
+    server.connect()
+    items = several(server, 3)
+    items[1] = dataclasses.replace(items[1], prefix=prefix())
+    models[0].asked.clear()
+
+    chunks = server.infer_batch(items)
+
+    (together, free), (alone, guidance) = models[0].asked
+    assert [shown.stamp_ns for shown in together] == [
+        items[index].observation.stamp_ns for index in (0, 2)
+    ]
+    assert [shown.stamp_ns for shown in alone] == [items[1].observation.stamp_ns]
+    assert free is None
+    assert guidance is not None
+    assert [chunk.stamp_ns for chunk in chunks] == [item.observation.stamp_ns for item in items]
+
+
+def test_a_prefix_that_cannot_be_heeded_stands_in_no_batchs_way(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Model, "guided", False)
+    server = backend()
+    server.connect()
+    items = [dataclasses.replace(item, prefix=prefix()) for item in several(server, 2)]
+    models[0].asked.clear()
+
+    server.infer_batch(items)
+
+    assert [len(shown) for shown, _ in models[0].asked] == [2]
+
+
+def test_more_than_it_infers_at_once_is_refused(models: list[Model]):
+    server = backend(max_batch=2)
+    with pytest.raises(BackendUnavailable, match="call connect first"):
+        server.infer_batch([BatchItem(server, observation())])
+    server.connect()
+
+    with refused(RemotePolicyError, "a batch of 3 observations", "at most 2 at once"):
+        server.infer_batch(several(server, 3))
+
+
+def test_a_policy_that_fails_on_several_gets_one(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch
+):
+    def predict_all(self: Model, shown: list[Shown]) -> list[np.ndarray]:
+        if len(shown) > 1:
+            raise RemotePolicyError("act failed: RuntimeError: out of memory")
+        return [self.predict(one) for one in shown]
+
+    monkeypatch.setattr(Model, "predict_all", predict_all)
+
+    assert backend().connect().max_batch == 1
+
+
+def test_closing_lets_go_of_the_policy(models: list[Model]):
+    ours = backend()
+    ours.connect()
     ours.close()
     ours.close()
 
-    assert models[0].resets == 2
     with pytest.raises(BackendUnavailable, match="call connect first"):
         ours.infer(observation())
     ours.connect()

@@ -20,6 +20,7 @@ from test.support.lerobot_arm import (
     state_of,
 )
 from vla_ros.backends._lerobot_guidance import Guidance, GuidanceParams
+from vla_ros.backends._lerobot_history import Shown
 from vla_ros.core.errors import ConfigError, RemotePolicyError
 from vla_ros.core.observation import Observation
 
@@ -47,11 +48,18 @@ def ours(folder: Path, guidance: GuidanceParams | None = LINEAR) -> Any:
     return LeRobotModel(str(folder), "cpu", step_ns=STEP_NS, guidance=guidance)
 
 
-def predict(model: Any, seen: Observation, guidance: Guidance | None = None) -> np.ndarray:
-    torch.manual_seed(7)
+def shown(model: Any, seen: Observation, history: Any = None, task: str = INSTRUCTION) -> Shown:
+    """An observation of a robot with a history; by default, of one that saw nothing before."""
     images = dict(zip(CAMERAS, seen.images.values(), strict=True))
     given = {camera: images[camera] for camera in model.cameras}
-    return model.predict(seen.stamp_ns, given, state_of(seen), INSTRUCTION, guidance)
+    return Shown(seen.stamp_ns, given, state_of(seen), task, history or model.new_history())
+
+
+def predict(
+    model: Any, seen: Observation, guidance: Guidance | None = None, history: Any = None
+) -> np.ndarray:
+    torch.manual_seed(7)
+    return model.predict(shown(model, seen, history), guidance)
 
 
 def their_answer(pipeline: Any, seen: Observation, **how: Any) -> np.ndarray:
@@ -62,9 +70,10 @@ def their_answer(pipeline: Any, seen: Observation, **how: Any) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_actions_are_those_of_lerobots_own_pipeline(checkpoints: dict[str, Path], kind: str):
     pipeline, model = theirs.Pipeline(checkpoints[kind]), ours(checkpoints[kind])
+    history = model.new_history()
 
     for index in range(4):
-        actions = predict(model, observation(index))
+        actions = predict(model, observation(index), history=history)
 
         assert actions.dtype == np.float32
         assert actions.shape[1] == len(VALUES)
@@ -83,11 +92,94 @@ def test_what_was_seen_at_another_time_or_in_another_episode_is_not_the_step_bef
     def alone(index: int) -> np.ndarray:
         return their_answer(theirs.Pipeline(checkpoints[kind]), observation(index))
 
-    predict(model, observation(0))
-    assert not np.array_equal(predict(model, observation(1)), alone(1))
-    np.testing.assert_array_equal(predict(model, observation(9)), alone(9))
-    model.reset()
-    np.testing.assert_array_equal(predict(model, observation(10)), alone(10))
+    one, other = model.new_history(), model.new_history()
+    predict(model, observation(0), history=one)
+    assert not np.array_equal(predict(model, observation(1), history=one), alone(1))
+    np.testing.assert_array_equal(predict(model, observation(1), history=other), alone(1))
+    np.testing.assert_array_equal(predict(model, observation(9), history=one), alone(9))
+    one.clear()
+    np.testing.assert_array_equal(predict(model, observation(10), history=one), alone(10))
+
+
+def no_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes what policies draw nothing, so that a batch draws what each alone would."""
+
+    def nothing(*size: Any, **how: Any) -> Any:
+        how.pop("generator", None)
+        return torch.zeros(*(() if "size" in how else size), **how)
+
+    monkeypatch.setattr(torch, "randn", nothing)
+    monkeypatch.setattr(
+        torch, "normal", lambda mean, std, size, **how: torch.full(size, float(mean), **how)
+    )
+    # VQ-BeT draws which of its codes it takes.
+    monkeypatch.setattr(
+        torch, "multinomial", lambda chances, num_samples: chances.topk(num_samples).indices
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_observations_are_answered_at_once_as_each_alone(
+    checkpoints: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    no_lots(monkeypatch)
+    model = ours(checkpoints[kind])
+    calls, whole = [], model._policy.predict_action_chunk
+
+    def counted(batch: dict[str, Any], **how: Any) -> Any:
+        calls.append(len(batch["observation.state"]))
+        return whole(batch, **how)
+
+    def robots() -> list[Shown]:
+        """One that saw something a step before, one that did not, and one that saw more."""
+        seen = []
+        for first, last in ((4, 5), (20, 20), (37, 40)):
+            history = model.new_history()
+            for index in range(first, last):
+                model.predict(shown(model, observation(index), history))
+            seen.append(shown(model, observation(last), history))
+        return seen
+
+    alone = [model.predict(one) for one in robots()]
+    batch = robots()
+    monkeypatch.setattr(model._policy, "predict_action_chunk", counted)
+    together = model.predict_all(batch)
+    again = model.predict_all(batch[::-1])[::-1]
+
+    assert calls == [3, 3]
+    for actions, repeated, expected in zip(together, again, alone, strict=True):
+        assert actions.shape == expected.shape
+        np.testing.assert_allclose(actions, expected, atol=1e-3)
+        np.testing.assert_allclose(repeated, expected, atol=1e-3)
+    assert np.abs(alone[0] - alone[1]).max() > 0.01 < np.abs(alone[1] - alone[2]).max()
+
+
+def test_what_was_shown_before_is_seen_in_a_batch_too(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    no_lots(monkeypatch)
+    model, history = ours(checkpoints["diffusion"]), ours(checkpoints["diffusion"]).new_history()
+    model.predict(shown(model, observation(0), history))
+
+    after, fresh = model.predict_all(
+        [shown(model, observation(1), history), shown(model, observation(1))]
+    )
+
+    assert np.abs(after - fresh).max() > 0.01
+
+
+def test_instructions_of_several_lengths_are_answered_too(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    no_lots(monkeypatch)
+    model = ours(checkpoints["smolvla"])
+    tasks = ("put the cube", "cube", "the cube put")
+    seen = [shown(model, observation(index), task=task) for index, task in enumerate(tasks)]
+    alone = [model.predict(one) for one in seen]
+
+    for actions, expected in zip(model.predict_all(seen), alone, strict=True):
+        np.testing.assert_allclose(actions, expected, atol=1e-3)
+    assert model.predict_all([]) == []
 
 
 def test_a_policy_is_guided_as_lerobot_guides_it(checkpoints: dict[str, Path]):
@@ -169,7 +261,7 @@ def test_a_policy_that_fails_says_so_in_its_own_words(checkpoints: dict[str, Pat
     model = ours(checkpoints["act"])
 
     with pytest.raises(RemotePolicyError, match=r"act failed: KeyError: .*images\.front"):
-        model.predict(0, {}, np.zeros(6, np.float32), INSTRUCTION)
+        model.predict(Shown(0, {}, np.zeros(6, np.float32), INSTRUCTION, model.new_history()))
 
 
 def test_a_postprocessor_that_takes_single_actions_gets_those(
@@ -194,3 +286,14 @@ def test_actions_of_another_shape_are_refused(
 
     with pytest.raises(RemotePolicyError, match=r"shape \(1, T, A\), found \(2, 16, 6\)"):
         predict(model, observation())
+
+
+def test_another_number_of_chunks_is_refused(
+    checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    model = ours(checkpoints["act"])
+    whole = model._policy.predict_action_chunk
+    monkeypatch.setattr(model._policy, "predict_action_chunk", lambda batch: whole(batch)[:1])
+
+    with pytest.raises(RemotePolicyError, match="act must give 2 chunks of actions, found 1"):
+        model.predict_all([shown(model, observation(index)) for index in range(2)])

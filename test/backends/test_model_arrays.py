@@ -7,7 +7,7 @@ import pytest
 from test.core.helpers import POLICY
 from test.core.refusals import changed, refused
 from test.support.model_files import INPUTS, policy
-from vla_ros.backends._model_arrays import actions_of, arrays_for
+from vla_ros.backends._model_arrays import arrays_for, chunks_of, joined, takes_batches
 from vla_ros.core.errors import RemotePolicyError
 from vla_ros.core.policy_io import PolicyInput
 
@@ -119,20 +119,62 @@ def test_the_state_is_a_vector_of_the_keys_asked_for():
     )
 
 
-@pytest.mark.parametrize("shape", [(10, 2), (1, 10, 2)])
-def test_actions_are_taken_out(shape: tuple[int, ...]):
-    output = np.arange(20, dtype=np.float32).reshape(shape)
+@pytest.mark.parametrize(
+    ("image", "state", "expected"),
+    [("NCHW", "ND", True), ("NHWC", "ND", True), ("CHW", "ND", False), ("NCHW", "D", False)],
+)
+def test_a_model_takes_batches_if_each_input_has_an_axis_for_them(
+    image: str, state: str, expected: bool
+):
+    inputs = (
+        f"image: {{video: front, layout: {image}, dtype: uint8, range: 0..255}},"
+        f" state: {{state: [arm, hand], layout: {state}, dtype: float32}}"
+    )
+
+    assert takes_batches(policy(inputs=inputs).model) is expected
+
+
+def test_a_batch_has_the_observations_in_order():
+    model = policy(inputs=INPUTS).model
+    shown = [arrays_for(model, given(PIXELS + shade)) for shade in (0, 7, 90)]
+
+    batch = joined(shown)
+
+    assert {name: array.shape for name, array in batch.items()} == {
+        "image": (3, 3, 2, 3),
+        "state": (3, 2),
+    }
+    for index, one in enumerate(shown):
+        for name, array in one.items():
+            np.testing.assert_array_equal(batch[name][index : index + 1], array, strict=True)
+    assert joined(shown[:1])["image"] is shown[0]["image"]
+
+
+@pytest.mark.parametrize(("shape", "count"), [((10, 2), 1), ((1, 10, 2), 1), ((3, 10, 2), 3)])
+def test_actions_are_taken_out(shape: tuple[int, ...], count: int):
+    output = np.arange(20 * count, dtype=np.float32).reshape(shape)
     plain = policy(inputs=INPUTS).model
     normalized = policy(output="name: actions, mean: [1, -1], std: [2, 3]").model
 
-    rows = output.reshape(10, 2).astype(np.float64)
-    np.testing.assert_array_equal(actions_of(plain, output), rows, strict=True)
-    np.testing.assert_array_equal(actions_of(normalized, output), rows * [2, 3] + [1, -1])
+    chunks = output.reshape(count, 10, 2).astype(np.float64)
+    np.testing.assert_array_equal(chunks_of(plain, output, count), chunks, strict=True)
+    np.testing.assert_array_equal(
+        chunks_of(normalized, output, count), chunks * [2, 3] + [1, -1], strict=True
+    )
 
 
-@pytest.mark.parametrize("output", [np.zeros(3), np.zeros((2, 10, 2)), np.zeros((10, 2), int)])
-def test_what_is_no_chunk_is_refused(output: np.ndarray):
-    words = f"found {output.shape} {output.dtype}"
+@pytest.mark.parametrize(
+    ("output", "count", "allowed"),
+    [
+        (np.zeros(3), 1, "(H, D) or (1, H, D)"),
+        (np.zeros((2, 10, 2)), 1, "(H, D) or (1, H, D)"),
+        (np.zeros((10, 2), int), 1, "(H, D) or (1, H, D)"),
+        (np.zeros((3, 2)), 3, "(3, H, D)"),
+        (np.zeros((1, 10, 2)), 3, "(3, H, D)"),
+    ],
+)
+def test_what_is_no_chunk_is_refused(output: np.ndarray, count: int, allowed: str):
+    words = f"must be {allowed} floats, found {output.shape} {output.dtype}"
 
-    with refused(RemotePolicyError, "output 'actions' must be (H, D) or (1, H, D) floats", words):
-        actions_of(policy().model, output)
+    with refused(RemotePolicyError, "output 'actions'", words):
+        chunks_of(policy().model, output, count)

@@ -11,6 +11,7 @@ import pytest
 from test.core.helpers import robot
 from test.core.refusals import refused
 from test.support.model_files import HORIZON, chunk, observation, policy
+from vla_ros.backends.base import BatchItem
 from vla_ros.backends.torch_module import Backend, TorchModuleConfig
 from vla_ros.core.errors import ConfigError, RemotePolicyError
 
@@ -26,35 +27,64 @@ ARRAYS = {
 }
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """``actions`` is the state, the mean shade, and a tenth more at each step."""
+def saved(path: Path, batch: int | str = 1) -> Path:
+    """``actions`` is the state, the mean shade, and a tenth more at each step.
+
+    The batch's axis has a length, or a name where it may have any.
+    """
     make, kind = onnx.helper, onnx.TensorProto.FLOAT
     graph = make.make_graph(
         [
-            make.make_node("ReduceMean", ["image"], ["shade"], axes=[0, 1, 2, 3], keepdims=0),
-            make.make_node("Add", ["state", "shade"], ["first"]),
-            make.make_node("Reshape", ["first", "shape"], ["row"]),
+            make.make_node("ReduceMean", ["image"], ["shade"], axes=[1, 2, 3], keepdims=0),
+            make.make_node("Unsqueeze", ["shade", "last"], ["shades"]),
+            make.make_node("Add", ["state", "shades"], ["first"]),
+            make.make_node("Unsqueeze", ["first", "middle"], ["row"]),
             make.make_node("Add", ["row", "steps"], ["actions"]),
         ],
         "mover",
         [
-            make.make_tensor_value_info("image", kind, [1, 3, 2, 3]),
-            make.make_tensor_value_info("state", kind, [1, 2]),
+            make.make_tensor_value_info("image", kind, [batch, 3, 2, 3]),
+            make.make_tensor_value_info("state", kind, [batch, 2]),
         ],
         [
-            make.make_tensor_value_info("shade", kind, []),
-            make.make_tensor_value_info("actions", kind, [1, HORIZON, 2]),
+            make.make_tensor_value_info("shade", kind, [batch]),
+            make.make_tensor_value_info("actions", kind, [batch, HORIZON, 2]),
         ],
         [
-            onnx.numpy_helper.from_array(np.array([1, 1, 2]), "shape"),
+            onnx.numpy_helper.from_array(np.array([1]), "last"),
+            onnx.numpy_helper.from_array(np.array([1]), "middle"),
             onnx.numpy_helper.from_array(chunk(np.zeros(2), 0.0), "steps"),
         ],
     )
-    path = tmp_path / "model.onnx"
     versions = [make.make_opsetid("", 13)]
     onnx.save(make.make_model(graph, opset_imports=versions, ir_version=8), path)
     return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return saved(tmp_path / "model.onnx")
+
+
+def backend(path: Path) -> Backend:
+    described = policy(path.name, folder=path.parent)
+    return Backend(TorchModuleConfig(), robot=robot(), policy=described)
+
+
+def test_several_observations_are_answered_at_once_if_the_axis_has_any_length(tmp_path: Path):
+    ours = backend(saved(tmp_path / "model.onnx", "batch"))
+    assert ours.connect().max_batch == 16
+    shown = [observation(shade) for shade in (0, 51, 255)]
+
+    chunks = ours.infer_batch([BatchItem(ours, seen) for seen in shown])
+
+    for answer, seen, shade in zip(chunks, shown, (0.0, 0.2, 1.0), strict=True):
+        np.testing.assert_allclose(answer.actions, chunk(STATE, shade)[0], atol=1e-6)
+        np.testing.assert_allclose(answer.actions, ours.infer(seen).actions, atol=1e-6)
+
+
+def test_a_model_for_one_observation_gets_one(model: Path):
+    assert backend(model).connect().max_batch == 1
 
 
 def test_an_output_is_computed(model: Path):
@@ -67,9 +97,7 @@ def test_an_output_is_computed(model: Path):
 
 
 def test_a_policy_acts_by_it(model: Path):
-    ours = Backend(
-        TorchModuleConfig(), robot=robot(), policy=policy("model.onnx", folder=model.parent)
-    )
+    ours = backend(model)
     info = ours.connect()
 
     actions = ours.infer(observation(shade=255)).actions

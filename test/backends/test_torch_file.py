@@ -14,6 +14,7 @@ import pytest
 from test.core.helpers import robot
 from test.core.refusals import refused
 from test.support.model_files import HORIZON, chunk, observation, policy
+from vla_ros.backends.base import BatchItem
 from vla_ros.backends.torch_module import Backend, TorchModuleConfig
 from vla_ros.core.errors import ConfigError, RemotePolicyError
 
@@ -41,6 +42,13 @@ class Mover(torch.nn.Module):
         return state[:, None] + image.mean() + self.steps
 
 
+class Apart(Mover):
+    """Each observation for itself."""
+
+    def forward(self, image: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return state[:, None] + image.mean((1, 2, 3))[:, None, None] + self.steps
+
+
 class Pair(Mover):
     def forward(  # type: ignore[override]
         self, image: torch.Tensor, state: torch.Tensor
@@ -65,10 +73,17 @@ class Batch(Mover):
         return batch["state"][:, None] + batch["observation.image"].mean() + self.steps
 
 
-def saved(model: Any, path: Path) -> Path:
+def saved(model: Any, path: Path, *, most: int = 1) -> Path:
+    """Written to a file; a torch.export file takes as many observations at once as told."""
     model.eval()
     if path.suffix == ".pt2":
-        torch.export.save(torch.export.export(model, (), kwargs=EXAMPLE), path)
+        # What an axis is exported with as an example must not be 1.
+        example = EXAMPLE if most == 1 else {name: torch.cat([array] * 2) for name, array in
+                                             EXAMPLE.items()}  # fmt: skip
+        any_number = {0: torch.export.Dim("batch", max=most)} if most > 1 else {}
+        axes = dict.fromkeys(EXAMPLE, any_number)
+        program = torch.export.export(model, (), kwargs=example, dynamic_shapes=axes)
+        torch.export.save(program, path)
     else:
         torch.jit.save(torch.jit.trace(model, example_kwarg_inputs=EXAMPLE, strict=False), path)
     return path
@@ -90,14 +105,43 @@ def test_an_output_is_computed(path: Path):
 
 
 def test_a_policy_acts_by_it(path: Path):
-    saved(Mover(), path)
-    ours = Backend(TorchModuleConfig(), robot=robot(), policy=policy(path.name, folder=path.parent))
+    ours = backend(saved(Mover(), path))
     ours.connect()
 
     actions = ours.infer(observation(shade=255)).actions
 
     np.testing.assert_allclose(actions, chunk(STATE, 1.0)[0], atol=1e-6)
     ours.close()
+
+
+def backend(path: Path, **config: Any) -> Backend:
+    described = policy(path.name, folder=path.parent)
+    return Backend(TorchModuleConfig(**config), robot=robot(), policy=described)
+
+
+def test_several_observations_are_answered_at_once(path: Path):
+    ours = backend(saved(Apart(), path, most=16), max_batch=8)
+    assert ours.connect().max_batch == 8
+    shown = [observation(shade) for shade in (0, 51, 255)]
+
+    chunks = ours.infer_batch([BatchItem(ours, seen) for seen in shown])
+
+    for answer, seen, shade in zip(chunks, shown, (0.0, 0.2, 1.0), strict=True):
+        np.testing.assert_allclose(answer.actions, chunk(STATE, shade)[0], atol=1e-6)
+        np.testing.assert_allclose(answer.actions, ours.infer(seen).actions, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_model_exported_for_fewer_at_once_gets_one(most: int, tmp_path: Path):
+    ours = backend(saved(Apart(), tmp_path / "model.pt2", most=most), max_batch=8)
+
+    assert ours.connect().max_batch == 1
+    actions = ours.infer(observation(shade=255)).actions
+    np.testing.assert_allclose(actions, chunk(STATE, 1.0)[0], atol=1e-6)
+
+
+def test_a_model_that_mixes_observations_up_gets_one(path: Path):
+    assert backend(saved(Mover(), path, most=16)).connect().max_batch == 1
 
 
 @pytest.mark.parametrize(

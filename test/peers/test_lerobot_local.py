@@ -23,6 +23,7 @@ from test.support.lerobot_arm import (
     robot_text,
 )
 from test.support.programs import policy_server
+from vla_ros.backends.base import BatchItem
 from vla_ros.backends.gr00t_zmq import Backend as Gr00tBackend
 from vla_ros.backends.gr00t_zmq import Gr00tConfig
 from vla_ros.backends.lerobot_local import Backend, LeRobotLocalConfig
@@ -92,6 +93,24 @@ def test_a_policy_goes_on_as_its_prefix_does(checkpoints: Path):
     apart = np.abs(guided[:8] - committed.actions).max(axis=1)
     assert apart[:3].max() < 0.02
     assert np.abs(free[:3] - committed.actions[:3]).max() > 0.09
+
+
+@pytest.mark.parametrize("kind", ["act", "smolvla"])
+def test_several_robots_are_answered_at_once(checkpoints: Path, kind: str):
+    server = backend(kind, checkpoints)
+    assert server.connect().max_batch == 8
+    clients = [server.another() for _ in range(3)]
+    for client in clients:
+        client.connect()
+    items = [BatchItem(client, observation(index)) for index, client in enumerate(clients)]
+
+    together = server.infer_batch(items)
+
+    assert [chunk.stamp_ns for chunk in together] == [item.observation.stamp_ns for item in items]
+    if kind == "act":  # the other one draws lots
+        for chunk, item in zip(together, items, strict=True):
+            alone = item.backend.infer(item.observation)
+            np.testing.assert_allclose(chunk.actions, alone.actions, atol=1e-5)
 
 
 def test_a_checkpoint_that_gives_fewer_actions_than_described_is_refused(checkpoints: Path):

@@ -71,17 +71,18 @@ class Gr00tPolicy:
     def get_action(
         self, observation: dict[str, Any], options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        texts = observation["language"][INSTRUCTION_KEY]
+        batch = len(texts)
         for key in VIDEO:
             image = observation["video"][key]
             assert image.dtype == np.uint8, f"Video key '{key}' must be of type np.uint8"
-            assert image.shape[:2] == (1, 1), f"Video key '{key}' must be (B, T, H, W, C)"
+            assert image.shape[:2] == (batch, 1), f"Video key '{key}' must be (B, T, H, W, C)"
             assert image.shape[4:] == (3,), f"Video key '{key}' must have 3 channels"
         for key, size in STATE.items():
             values = observation["state"][key]
             assert values.dtype == np.float32, f"State key '{key}' must be of type np.float32"
-            assert values.shape == (1, 1, size), f"State key '{key}' must be (B, T, D)"
-        [[text]] = observation["language"][INSTRUCTION_KEY]
-        assert isinstance(text, str)
+            assert values.shape == (batch, 1, size), f"State key '{key}' must be (B, T, D)"
+        assert all(isinstance(text, str) for [text] in texts)
         self.asked.append(observation)
         steps = np.arange(HORIZON, dtype=np.float32)[:, None] / np.float32(100)
         return {key: observation["state"][key] + steps for key in STATE}, {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy that looks back is shown: the last observations, one step apart.
+"""What a policy is shown: an observation and, if it looks back, the last ones, one step apart.
 
 Such a policy takes the difference between neighbours for a speed, so that neighbours of another
 distance would tell it a wrong one. Items are of any type. One thread.
@@ -7,7 +7,12 @@ distance would tell it a wrong one. Items are of any type. One thread.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 Item = TypeVar("Item")
 
@@ -48,3 +53,22 @@ class History(Generic[Item]):
     def clear(self) -> None:
         """Forget everything: an episode begins."""
         self._items = []
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What one robot shows a policy.
+
+    Attributes:
+        stamp_ns: The moment of the observation.
+        images: Camera to (H, W, 3) uint8 RGB.
+        state: (S,) float32 in the checkpoint's units; empty for a policy that has none.
+        task: The instruction.
+        history: What the same robot showed before.
+    """
+
+    stamp_ns: int
+    images: Mapping[str, NDArray[np.uint8]]
+    state: NDArray[np.float32]
+    task: str
+    history: History[dict[str, Any]]

@@ -8,8 +8,9 @@ checkpoint's own units. One thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -26,8 +27,9 @@ from lerobot.processor.pipeline import ProcessorMigrationError
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from vla_ros.backends._batches import in_groups
 from vla_ros.backends._lerobot_guidance import Guidance, GuidanceParams
-from vla_ros.backends._lerobot_history import History
+from vla_ros.backends._lerobot_history import History, Shown
 from vla_ros.core.errors import ConfigError, RemotePolicyError, VlaRosError
 
 _IMAGES = "observation.images"
@@ -44,8 +46,21 @@ _FAILURES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """An observation as the policy takes it.
+
+    Attributes:
+        batch: The policy's own names to values for a batch of one.
+        window: What its queues hold, the oldest first; empty for a policy that does not look back.
+    """
+
+    batch: dict[str, Any]
+    window: list[dict[str, Any]]
+
+
 class LeRobotModel:
-    """A policy with what goes before and after it.
+    """A policy with what goes before and after it. It remembers nothing; see ``new_history``.
 
     Attributes:
         description: What was loaded, for people.
@@ -104,57 +119,103 @@ class LeRobotModel:
                 max_guidance_weight=guidance.max_weight,
             )
             self._policy.init_rtc_processor()
-        self._history: History[dict[str, Any]] = History(config.n_obs_steps, step_ns)
+        self._looks_at, self._step_ns = config.n_obs_steps, step_ns
 
-    def predict(
-        self,
-        stamp_ns: int,
-        images: Mapping[str, NDArray[np.uint8]],
-        state: NDArray[np.float32],
-        task: str,
-        guidance: Guidance | None = None,
-    ) -> NDArray[np.float32]:
+    def new_history(self) -> History[dict[str, Any]]:
+        """For one robot: what its observations are shown with, if the policy looks back."""
+        return History(self._looks_at, self._step_ns)
+
+    def predict(self, shown: Shown, guidance: Guidance | None = None) -> NDArray[np.float32]:
         """(T, A) The actions for an observation, as many as the policy gives.
 
         Args:
-            stamp_ns: The moment of the observation, for policies that look back.
-            images: Camera to image.
-            state: (S,) The state; empty for a policy that has none.
-            task: The instruction.
+            shown: The observation; its history remembers it.
             guidance: What to go on from; heeded if ``guided``.
 
         Raises:
             RemotePolicyError: The policy failed.
         """
         with _failing(f"{self.type} failed", RemotePolicyError):
-            seen: dict[str, Any] = {f"{_IMAGES}.{key}": np.array(images[key]) for key in images}
-            if state.size:
-                seen[_STATE] = state
-            batch = prepare_observation_for_inference(seen, self._device, task)
-            if guidance is not None and self.guided:
-                # Normalized with everything else, so by the policy's own rules.
-                batch[_ACTION] = torch.from_numpy(guidance.actions).unsqueeze(0)
-            batch = self._before(batch)
-            prefix = batch.pop(_ACTION, None)
+            batch, prefix = self._seen(shown, guidance if self.guided else None)
             how = {} if guidance is None or prefix is None else self._guide(prefix, guidance)
-            self._remember(stamp_ns, batch)
-            chunk = self._policy.predict_action_chunk(batch, **how)
-            actions = self._after(chunk)
-            if actions.ndim != chunk.ndim:
-                # GR00T's postprocessor keeps one action of a chunk, but takes any number apart.
-                actions = self._after(chunk[0]).unsqueeze(0)
-            values: NDArray[np.float32] = actions.detach().float().cpu().numpy()
+            return self._chunks([self._prepared(shown, batch)], **how)[0]
+
+    def predict_all(self, shown: Sequence[Shown]) -> list[NDArray[np.float32]]:
+        """(T, A) The actions for each of several observations, inferred together.
+
+        Each is prepared alone, because some of LeRobot's processors take the first one's
+        instruction for that of all. Instructions of several lengths may not fit into one batch.
+
+        Args:
+            shown: The observations, each with a history of its own.
+
+        Raises:
+            RemotePolicyError: The policy failed.
+        """
+        with _failing(f"{self.type} failed", RemotePolicyError):
+            prepared = [self._prepared(one, self._seen(one)[0]) for one in shown]
+            return in_groups(prepared, _form, self._chunks)
+
+    def _seen(self, shown: Shown, guidance: Guidance | None = None) -> tuple[dict[str, Any], Any]:
+        """A batch of one and a guidance's actions, normalized by the policy's own rules."""
+        seen: dict[str, Any] = {
+            f"{_IMAGES}.{key}": np.array(image) for key, image in shown.images.items()
+        }
+        if shown.state.size:
+            seen[_STATE] = shown.state
+        batch = prepare_observation_for_inference(seen, self._device, shown.task)
+        if guidance is not None:
+            batch[_ACTION] = torch.from_numpy(guidance.actions).unsqueeze(0)
+        batch = self._before(batch)
+        prefix = batch.pop(_ACTION, None)
+        return batch, prefix
+
+    def _prepared(self, shown: Shown, batch: dict[str, Any]) -> _Prepared:
+        """What ``predict_action_chunk`` takes, and what it takes the policy's queues to hold.
+
+        Only ``select_action`` fills them, which gives single actions.
+        """
+        queues = self._queues()
+        if _STATE not in queues:
+            return _Prepared(batch, [])
+        config = self._policy.config
+        if config.image_features:
+            keys = list(config.image_features)
+            batch[_IMAGES] = torch.stack([batch[key] for key in keys], dim=-4)
+        looked_at = {key: batch[key] for key in queues if key in batch}
+        return _Prepared(batch, shown.history.window(shown.stamp_ns, looked_at))
+
+    def _chunks(self, prepared: Sequence[_Prepared], **how: Any) -> list[NDArray[np.float32]]:
+        """(T, A) for each."""
+        queues = self._queues()
+        # All that they hold is replaced: whose it was, and how many, does not matter.
+        for moment in zip(*(one.window for one in prepared), strict=True):
+            for key in moment[0]:
+                queues[key].append(torch.cat([item[key] for item in moment]))
+        chunks = self._policy.predict_action_chunk(_joined(prepared), **how)
+        if len(chunks) != len(prepared):
+            raise RemotePolicyError(
+                f"{self.type} must give {len(prepared)} chunks of actions, found {len(chunks)}"
+            )
+        return [self._values(chunks[index : index + 1]) for index in range(len(prepared))]
+
+    def _values(self, chunk: Any) -> NDArray[np.float32]:
+        """(T, A) in the checkpoint's units, from (1, T, A)."""
+        actions = self._after(chunk)
+        if actions.ndim != chunk.ndim:
+            # GR00T's postprocessor keeps one action of a chunk, but takes any number apart.
+            actions = self._after(chunk[0]).unsqueeze(0)
+        values: NDArray[np.float32] = actions.detach().float().cpu().numpy()
         if values.ndim != 3 or len(values) != 1:
             raise RemotePolicyError(
                 f"{self.type} must give actions of shape (1, T, A), found {values.shape}"
             )
-        chunk_values: NDArray[np.float32] = values[0]
-        return chunk_values
+        only: NDArray[np.float32] = values[0]
+        return only
 
-    def reset(self) -> None:
-        """Forget the episode."""
-        self._history.clear()
-        self._policy.reset()
+    def _queues(self) -> dict[str, Any]:
+        """What the policy is shown, where it looks back."""
+        return vars(self._policy).get("_queues") or {}
 
     def _guide(self, prefix: Any, guidance: Guidance) -> dict[str, Any]:
         # Where LeRobot's guided part ends: its own "execution horizon". Not every policy takes it
@@ -162,23 +223,32 @@ class LeRobotModel:
         self._policy.config.rtc_config.execution_horizon = guidance.end
         return {"inference_delay": guidance.delay, "prev_chunk_left_over": prefix}
 
-    def _remember(self, stamp_ns: int, batch: dict[str, Any]) -> None:
-        """Fills the queues of a policy that looks back.
 
-        Only its ``select_action`` does that, which gives single actions; ``predict_action_chunk``
-        takes them to be filled.
-        """
-        queues = vars(self._policy).get("_queues") or {}
-        if _STATE not in queues:
-            return
-        config = self._policy.config
-        if config.image_features:
-            keys = list(config.image_features)
-            batch[_IMAGES] = torch.stack([batch[key] for key in keys], dim=-4)
-        looked_at = {key: batch[key] for key in queues if key in batch}
-        for item in self._history.window(stamp_ns, looked_at):
-            for key, value in item.items():
-                queues[key].append(value)
+def _form(prepared: _Prepared) -> Hashable:
+    """What observations of one batch have in common."""
+    return tuple((key, _form_of(value)) for key, value in prepared.batch.items())
+
+
+def _form_of(value: Any) -> Hashable:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape[1:])
+    return list if isinstance(value, list) else repr(value)
+
+
+def _joined(prepared: Sequence[_Prepared]) -> dict[str, Any]:
+    """Batches as one."""
+    first = prepared[0].batch
+    if len(prepared) == 1:
+        return first
+    return {key: _joined_values([one.batch[key] for one in prepared]) for key in first}
+
+
+def _joined_values(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], torch.Tensor):
+        return torch.cat(list(values))
+    if isinstance(values[0], list):
+        return [item for value in values for item in value]
+    return values[0]
 
 
 @contextmanager

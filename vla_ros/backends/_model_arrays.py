@@ -6,17 +6,20 @@ Pure; any thread may call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_ros.backends._resize import stretched
 from vla_ros.core.errors import RemotePolicyError
 from vla_ros.core.model_spec import ImageInput, ModelSpec, StateInput
 from vla_ros.core.policy_io import PolicyInput
 
 _WHITE = 255.0
+# The first axis of a layout, if it is one for several observations.
+_BATCH = "N"
 
 
 def arrays_for(model: ModelSpec, given: PolicyInput) -> dict[str, NDArray[Any]]:
@@ -34,33 +37,53 @@ def arrays_for(model: ModelSpec, given: PolicyInput) -> dict[str, NDArray[Any]]:
     }
 
 
-def actions_of(model: ModelSpec, output: NDArray[Any]) -> NDArray[np.float64]:
-    """(H, D) Actions in the policy's units, from the output.
+def takes_batches(model: ModelSpec) -> bool:
+    """Whether each of the model's inputs has an axis for several observations."""
+    return all(
+        source.layout.startswith(_BATCH) if isinstance(source, ImageInput) else source.batched
+        for source in model.inputs.values()
+    )
+
+
+def joined(arrays: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays for several observations as those for a batch of them.
+
+    Args:
+        arrays: For each observation, of the same shapes; see ``arrays_for``.
+    """
+    if len(arrays) == 1:
+        return dict(arrays[0])
+    return {name: np.concatenate([item[name] for item in arrays]) for name in arrays[0]}
+
+
+def chunks_of(model: ModelSpec, output: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """(N, H, D) Actions in the policy's units, from the output.
 
     Args:
         model: What the output is.
-        output: (H, D) or (1, H, D) as the model gave it.
+        output: (N, H, D) as the model gave it; of one observation also (H, D).
+        count: N, how many observations it was given.
 
     Raises:
         RemotePolicyError: It has another shape, or holds no floats.
     """
-    actions = output[0] if output.ndim == 3 and len(output) == 1 else output
-    if actions.ndim != 2 or actions.dtype.kind != "f":
+    chunks = output[None] if output.ndim == 2 and count == 1 else output
+    if chunks.ndim != 3 or len(chunks) != count or chunks.dtype.kind != "f":
+        allowed = "(H, D) or (1, H, D)" if count == 1 else f"({count}, H, D)"
         raise RemotePolicyError(
-            f"output {model.output!r} must be (H, D) or (1, H, D) floats,"
-            f" found {output.shape} {output.dtype}"
+            f"output {model.output!r} must be {allowed} floats, found {output.shape} {output.dtype}"
         )
-    values = actions.astype(np.float64)
+    values = chunks.astype(np.float64)
     return values if model.normalization is None else model.normalization.undo(values)
 
 
 def _image(source: ImageInput, shown: NDArray[np.uint8]) -> NDArray[Any]:
     """(H, W, 3) or (T, H, W, 3) as the input wants it."""
-    images = shown if source.size is None else _stretched(shown, source.size)
+    images = shown if source.size is None else stretched(shown, source.size)
     values: NDArray[Any] = images if source.dtype == "uint8" else _measured(source, images)
     if source.layout.endswith("CHW"):
         values = np.moveaxis(values, -1, -3)
-    batch = (None,) if source.layout.startswith("N") else ()
+    batch = (None,) if source.layout.startswith(_BATCH) else ()
     return np.ascontiguousarray(values[batch], source.dtype)
 
 
@@ -73,18 +96,6 @@ def _measured(source: ImageInput, images: NDArray[np.uint8]) -> NDArray[Any]:
         offset = source.normalization.apply(offset)
     values: NDArray[Any] = images.astype(dtype) * scale.astype(dtype) + offset.astype(dtype)
     return values
-
-
-def _stretched(shown: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    height, width = size
-    if shown.ndim == 4:
-        return np.stack([_stretched(image, size) for image in shown])
-    if shown.shape[:2] == size:
-        return shown
-    # Averages where pixels are left out, as image libraries for models do.
-    shrinks = height * width < shown.shape[0] * shown.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(shown, (width, height), interpolation=how), np.uint8)
 
 
 def _state(source: StateInput, given: PolicyInput) -> NDArray[Any]:

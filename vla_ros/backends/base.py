@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -36,6 +36,21 @@ class PolicyInfo:
     max_batch: int = 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchItem:
+    """One observation of several that are inferred at once.
+
+    Attributes:
+        backend: Whose client asks: it holds what is remembered of that client.
+        observation: What its robot sees.
+        prefix: Actions that will be executed whatever the answer is.
+    """
+
+    backend: PolicyBackend
+    observation: Observation
+    prefix: Prefix | None = None
+
+
 class PolicyBackend(ABC):
     """A way to reach a policy.
 
@@ -43,11 +58,15 @@ class PolicyBackend(ABC):
         Config: The backend's own parameters, a frozen dataclass of ``core.params.param`` fields.
             They become the ROS parameters ``backend.*`` and the server's ``--backend-option``.
         per_client: Whether a server gives each of its clients a backend of its own, because this
-            one remembers their episode and costs little. Else they share one, as a large model.
+            one remembers their episode. What is large, such as a model's weights, ``another`` may
+            share. Else they share one.
+        in_use: ``host:port`` of the one that is asked of several servers; empty: there are not
+            several.
     """
 
     Config: ClassVar[type]
     per_client: ClassVar[bool] = False
+    in_use: str = ""
 
     def __init__(
         self,
@@ -70,6 +89,11 @@ class PolicyBackend(ABC):
         self.robot = robot
         self.policy = policy
         self.now_ns = now_ns
+
+    @property
+    def name(self) -> str:
+        """What it is called where one is chosen: the name of its module."""
+        return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
     def connect(self) -> PolicyInfo:
@@ -97,6 +121,18 @@ class PolicyBackend(ABC):
             ActionError: The answer must not be executed.
         """
 
+    def infer_batch(self, items: Sequence[BatchItem]) -> list[ActionChunk]:
+        """A chunk for each of several observations, in their order.
+
+        Called on the backend that all clients share, or of which theirs were made by ``another``,
+        with at most ``PolicyInfo.max_batch`` items. One that fails fails all; a server then asks
+        for each alone, which tells whose fault it was.
+
+        Raises:
+            VlaRosError: As ``infer``.
+        """
+        return [item.backend.infer(item.observation, item.prefix) for item in items]
+
     @abstractmethod
     def reset(self) -> None:
         """Forget the episode. Whether that reaches a remote policy, the docstring says.
@@ -110,7 +146,10 @@ class PolicyBackend(ABC):
         """Let go of everything. Never raises; a second call does nothing."""
 
     def another(self) -> PolicyBackend:
-        """A second one with the same facts and no memory, not connected yet."""
+        """A second one with the same facts and no memory, not connected yet.
+
+        It may share what this one has loaded, as long as this one is not closed.
+        """
         return type(self)(self.config, robot=self.robot, policy=self.policy, now_ns=self.now_ns)
 
     def chunk(

@@ -10,20 +10,30 @@ the policy does, and ``connect`` as long as it takes to load it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vla_ros.backends._warm_up import grey_observation
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_ros.backends._batches import found_max_batch, in_groups, require_batch
+from vla_ros.backends._warm_up import grey_observation, unlike_observations
+from vla_ros.backends.base import BatchItem, PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
-from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyError, VlaRosError
+from vla_ros.core.errors import (
+    BackendUnavailable,
+    ConfigError,
+    RemotePolicyError,
+    VlaRosError,
+    WireFormatError,
+)
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import REQUIRED, param
 from vla_ros.core.policy_io import actions_from, policy_input
 from vla_ros.wire.gr00t.action import decode_action
-from vla_ros.wire.gr00t.modality import ModalityConfig, check_modality
+from vla_ros.wire.gr00t.modality import LANGUAGE, STATE, VIDEO, ModalityConfig, check_modality
 from vla_ros.wire.gr00t.observation import encode_observation
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
 
@@ -50,6 +60,9 @@ class Gr00tLocalConfig:
         0, "Denoising steps of a chunk; 0: as many as the checkpoint says.", ge=0, le=100,
         read_only=True,
     )  # fmt: skip
+    max_batch: int = param(
+        8, "Observations inferred at once at most.", ge=1, le=1024, read_only=True
+    )
 
 
 class Backend(PolicyBackend):
@@ -57,11 +70,13 @@ class Backend(PolicyBackend):
 
     Config = Gr00tLocalConfig
     _loaded: Any = None
+    _max_batch = 1
 
     def connect(self) -> PolicyInfo:
-        """Load the policy, check it against the description, and let it infer once.
+        """Load the policy, check it against the description, and let it infer a few times.
 
-        The first inference is slow, so that it is not left to the first observation.
+        The first inference is slow, so that it is not left to the first observation. Whether there
+        is memory for a batch is found out by trying.
 
         Raises:
             ConfigError: gr00t is not installed, the checkpoint cannot be loaded, knows no such
@@ -76,12 +91,19 @@ class Backend(PolicyBackend):
             for name, modality in loaded.get_modality_config().items()
         }
         check_modality(self.policy, given, server=f"{config.checkpoint} (in this process)")
-        self._infer(loaded, grey_observation(self.robot, self.policy, stamp_ns=self.now_ns()))
+        stamp_ns = self.now_ns()
+        self._infer(loaded, [grey_observation(self.robot, self.policy, stamp_ns=stamp_ns)])
+        self._max_batch = found_max_batch(
+            config.max_batch,
+            lambda observations: self._infer(loaded, observations),
+            unlike_observations(self.robot, self.policy, stamp_ns=stamp_ns),
+        )
         self._loaded = loaded
         self.reset()
         return PolicyInfo(
             description=f"GR00T's {config.checkpoint} ({config.embodiment_tag}) on {config.device},"
-            " in process"
+            " in process",
+            max_batch=self._max_batch,
         )
 
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
@@ -91,9 +113,16 @@ class Backend(PolicyBackend):
             BackendUnavailable: ``connect`` was not called.
             RemotePolicyError: The policy failed.
         """
-        if self._loaded is None:
-            raise BackendUnavailable("the policy is not loaded; call connect first")
-        return self._infer(self._loaded, observation)
+        return self._chunks([observation])[0]
+
+    def infer_batch(self, items: Sequence[BatchItem]) -> list[ActionChunk]:
+        """A chunk for each of several observations; see ``PolicyBackend``. Prefixes are ignored.
+
+        Raises:
+            BackendUnavailable: ``connect`` was not called.
+            RemotePolicyError: The policy failed, or there are more than it infers at once.
+        """
+        return self._chunks([item.observation for item in items])
 
     def reset(self) -> None:
         """Make the policy forget the episode.
@@ -133,19 +162,71 @@ class Backend(PolicyBackend):
             head.num_inference_timesteps = config.denoising_steps
         return loaded
 
-    def _infer(self, loaded: Any, observation: Observation) -> ActionChunk:
-        tree = encode_observation(policy_input(self.policy, observation), _ARRANGEMENT)
+    def _chunks(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        if self._loaded is None:
+            raise BackendUnavailable("the policy is not loaded; call connect first")
+        require_batch(observations, self._max_batch)
         sent_ns = self.now_ns()
-        with _failing("GR00T failed", RemotePolicyError):
-            actions, info = loaded.get_action(tree)
+        answers = self._infer(self._loaded, observations)
         received_ns = self.now_ns()
-        by_key = decode_action([actions, info], _ARRANGEMENT, self.policy.action)
-        return self.chunk(
-            observation,
-            actions_from(self.policy, by_key),
-            sent_ns=sent_ns,
-            received_ns=received_ns,
-        )
+        return [
+            self.chunk(observation, actions, sent_ns=sent_ns, received_ns=received_ns)
+            for observation, actions in zip(observations, answers, strict=True)
+        ]
+
+    def _infer(self, loaded: Any, observations: Sequence[Observation]) -> list[NDArray[np.float64]]:
+        """(H, D) for each, in core units and ``policy.action_names`` order."""
+
+        def run(trees: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float64]]:
+            with _failing("GR00T failed", RemotePolicyError):
+                actions, info = loaded.get_action(_joined(trees))
+            return [
+                actions_from(self.policy, decode_action([one, info], _ARRANGEMENT, keys))
+                for one in _taken_apart(actions, keys, len(trees))
+            ]
+
+        keys = tuple(self.policy.action)
+        trees = [encode_observation(policy_input(self.policy, one), _ARRANGEMENT)
+                 for one in observations]  # fmt: skip
+        return in_groups(trees, _form, run)
+
+
+def _form(tree: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
+    """The shapes of what is shown: cameras of several sizes do not fit into one batch."""
+    return tuple(images.shape for images in tree[VIDEO].values())
+
+
+def _joined(trees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Observations (1, T, ...) as one (B, T, ...)."""
+    first = trees[0]
+    return {
+        **{
+            part: {key: np.concatenate([tree[part][key] for tree in trees]) for key in first[part]}
+            for part in (VIDEO, STATE)
+        },
+        LANGUAGE: {
+            key: [texts for tree in trees for texts in tree[LANGUAGE][key]]
+            for key in first[LANGUAGE]
+        },
+    }
+
+
+def _taken_apart(actions: Any, keys: Sequence[str], count: int) -> list[Any]:
+    """Action key to (1, H, D) for each of B observations.
+
+    Raises:
+        WireFormatError: An action has not (B, H, D) values.
+    """
+    if count == 1 or not isinstance(actions, Mapping):
+        return [actions] * count
+    given = {key: actions[key] for key in keys if key in actions}
+    for key, values in given.items():
+        shape: tuple[Any, ...] = getattr(values, "shape", ())
+        if len(shape) != 3 or shape[0] != count:
+            raise WireFormatError(f"action key {key!r} must be ({count}, H, D); found {shape}")
+    return [
+        {key: values[index : index + 1] for key, values in given.items()} for index in range(count)
+    ]
 
 
 def _tag(tags: Any, wanted: str) -> Any:

@@ -8,6 +8,7 @@ reset. One thread. No call can be broken off: ``infer`` takes as long as the mod
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_ros.backends._model_arrays import actions_of, arrays_for
-from vla_ros.backends._model_file import ModelFile, load_model_file
-from vla_ros.backends._warm_up import grey_observation
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends._batches import found_max_batch, in_groups, require_batch
+from vla_ros.backends._model_arrays import arrays_for, chunks_of, joined, takes_batches
+from vla_ros.backends._model_file import ModelFile, load_model_file, shapes
+from vla_ros.backends._warm_up import grey_observation, unlike_observations
+from vla_ros.backends.base import BatchItem, PolicyBackend, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyError
 from vla_ros.core.observation import Observation, Prefix
@@ -36,6 +38,10 @@ class TorchModuleConfig:
     device: str = param(
         "", "cpu, cuda or cuda:1; empty: the one that the policy names.", read_only=True
     )
+    max_batch: int = param(
+        16, "Observations inferred at once at most, if the model can.", ge=1, le=1024,
+        read_only=True,
+    )  # fmt: skip
 
 
 class Backend(PolicyBackend):
@@ -43,6 +49,7 @@ class Backend(PolicyBackend):
 
     Config = TorchModuleConfig
     _loaded: ModelFile | None = None
+    _max_batch = 1
 
     def __init__(self, config: TorchModuleConfig, **facts: Any) -> None:
         """Keep the facts; see ``PolicyBackend``.
@@ -54,10 +61,11 @@ class Backend(PolicyBackend):
         self._model = self.policy.model_for("backend torch_module needs")
 
     def connect(self) -> PolicyInfo:
-        """Load the model, check it against the description, and let it infer twice.
+        """Load the model, check it against the description, and let it infer a few times.
 
         The first inferences are slow, because libraries choose and compile what they run; they are
-        not left to the first observation.
+        not left to the first observation. Whether the model takes several observations at once is
+        found out by trying.
 
         Raises:
             ConfigError: The file cannot be loaded, what it needs is not installed, or it has other
@@ -73,9 +81,16 @@ class Backend(PolicyBackend):
             )
         seen = grey_observation(self.robot, self.policy, stamp_ns=self.now_ns())
         for _ in range(2):
-            self._infer(loaded, seen)
+            self._infer(loaded, [seen])
+        self._max_batch = found_max_batch(
+            self.config.max_batch if takes_batches(self._model) else 1,
+            lambda observations: self._infer(loaded, observations),
+            unlike_observations(self.robot, self.policy, stamp_ns=self.now_ns()),
+        )
         self._loaded = loaded
-        return PolicyInfo(description=f"model {loaded.description}, in process")
+        return PolicyInfo(
+            description=f"model {loaded.description}, in process", max_batch=self._max_batch
+        )
 
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
         """The chunk for an observation; see ``PolicyBackend``. A prefix is ignored.
@@ -84,14 +99,16 @@ class Backend(PolicyBackend):
             BackendUnavailable: ``connect`` was not called.
             RemotePolicyError: The model failed.
         """
-        if self._loaded is None:
-            raise BackendUnavailable("the model is not loaded; call connect first")
-        sent_ns = self.now_ns()
-        values = self._infer(self._loaded, observation)
-        received_ns = self.now_ns()
-        by_key = split_columns(self.policy.action, values)
-        actions = actions_from(self.policy, by_key)
-        return self.chunk(observation, actions, sent_ns=sent_ns, received_ns=received_ns)
+        return self._chunks([observation])[0]
+
+    def infer_batch(self, items: Sequence[BatchItem]) -> list[ActionChunk]:
+        """A chunk for each of several observations; see ``PolicyBackend``. Prefixes are ignored.
+
+        Raises:
+            BackendUnavailable: ``connect`` was not called.
+            RemotePolicyError: The model failed, or there are more than it infers at once.
+        """
+        return self._chunks([item.observation for item in items])
 
     def reset(self) -> None:
         """Do nothing: such a model remembers nothing."""
@@ -105,14 +122,38 @@ class Backend(PolicyBackend):
             return Path(self.config.file)
         return Path(self.policy.source).parent / self._model.file
 
-    def _infer(self, loaded: ModelFile, observation: Observation) -> NDArray[np.float64]:
-        """(H, D) As many actions as described, in the policy's units."""
-        arrays = arrays_for(self._model, policy_input(self.policy, observation))
-        values = actions_of(self._model, loaded.run(arrays, self._model.output))
-        horizon, size = self.policy.horizon, len(self.policy.action_names)
-        if values.shape[1] != size or len(values) < horizon:
-            raise RemotePolicyError(
-                f"output {self._model.output!r} has {len(values)} actions of {values.shape[1]}"
-                f" values; {self.policy.source} describes {horizon} of {size}"
+    def _chunks(self, observations: Sequence[Observation]) -> list[ActionChunk]:
+        if self._loaded is None:
+            raise BackendUnavailable("the model is not loaded; call connect first")
+        require_batch(observations, self._max_batch)
+        sent_ns = self.now_ns()
+        answers = self._infer(self._loaded, observations)
+        received_ns = self.now_ns()
+        chunks = []
+        for observation, values in zip(observations, answers, strict=True):
+            by_key = split_columns(self.policy.action, values)
+            actions = actions_from(self.policy, by_key)
+            chunks.append(
+                self.chunk(observation, actions, sent_ns=sent_ns, received_ns=received_ns)
             )
-        return values[:horizon]
+        return chunks
+
+    def _infer(
+        self, loaded: ModelFile, observations: Sequence[Observation]
+    ) -> list[NDArray[np.float64]]:
+        """(H, D) for each: as many actions as described, in the policy's units."""
+        model, policy = self._model, self.policy
+
+        def run(arrays: Sequence[Mapping[str, NDArray[Any]]]) -> list[NDArray[np.float64]]:
+            values = chunks_of(model, loaded.run(joined(arrays), model.output), len(arrays))
+            _, horizon, size = values.shape
+            if size != len(policy.action_names) or horizon < policy.horizon:
+                raise RemotePolicyError(
+                    f"output {model.output!r} has {horizon} actions of {size} values;"
+                    f" {policy.source} describes {policy.horizon} of {len(policy.action_names)}"
+                )
+            return list(values[:, : policy.horizon])
+
+        given = [arrays_for(model, policy_input(policy, one)) for one in observations]
+        # Cameras of several sizes do not fit into one batch.
+        return in_groups(given, shapes, run)

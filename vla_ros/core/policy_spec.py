@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import ConfigError
+from vla_ros.core.image_size import Resize, read_resize
 from vla_ros.core.lerobot_spec import LeRobotSpec, read_lerobot
 from vla_ros.core.lerobot_units import LEROBOT_UNITS, read_lerobot_unit
 from vla_ros.core.model_spec import ModelSpec, read_model
@@ -68,6 +69,8 @@ class PolicySpec:
         video: The policy's video key to the camera's name.
         state: The policy's state key to interfaces and units.
         action: The policy's action key to interfaces and units.
+        resizes: The policy's video key to the size that images are given before they are sent to a
+            server; those of other keys stay as the camera gives them.
         video_deltas: (T,) The moments that every video key looks at, in steps of ``step_ns``,
             rising; the last is 0, now.
         lerobot: What LeRobot has to be told; None: the policy is none of LeRobot's.
@@ -84,6 +87,7 @@ class PolicySpec:
     state: Mapping[str, KeyMap]
     action: Mapping[str, KeyMap]
     video_deltas: tuple[int, ...] = NOW
+    resizes: Mapping[str, Resize] = field(default_factory=dict)
     lerobot: LeRobotSpec | None = None
     model: ModelSpec | None = None
 
@@ -174,7 +178,7 @@ def policy_spec_from(root: Section) -> PolicySpec:
     """
     video = root.entries("video", _video_key)
     state, action = root.entries("state", _key_map), root.entries("action", _key_map)
-    deltas = _common_deltas(root, {key: deltas for key, (_, deltas) in video.items()})
+    deltas = _common_deltas(root, {key: deltas for key, (_, deltas, _) in video.items()})
     spec = PolicySpec(
         name=root.text("name"),
         source=root.source,
@@ -182,10 +186,11 @@ def policy_spec_from(root: Section) -> PolicySpec:
         rate_hz=root.number("rate_hz", minimum=0.1, maximum=1000.0),
         horizon=root.integer("horizon", minimum=1, maximum=1024),
         instruction_key=root.text("instruction_key"),
-        video={key: camera for key, (camera, _) in video.items()},
+        video={key: camera for key, (camera, _, _) in video.items()},
         state=state,
         action=action,
         video_deltas=deltas,
+        resizes={key: resize for key, (_, _, resize) in video.items() if resize is not None},
         lerobot=root.entry("lerobot", read_lerobot) if root.has("lerobot") else None,
         model=_model(root, tuple(video), state, action, len(deltas)),
     )
@@ -210,8 +215,8 @@ def policy_spec_from(root: Section) -> PolicySpec:
     return spec
 
 
-def _video_key(section: Section) -> tuple[str, tuple[int, ...]]:
-    return section.text("camera"), read_delta_indices(section)
+def _video_key(section: Section) -> tuple[str, tuple[int, ...], Resize | None]:
+    return section.text("camera"), read_delta_indices(section), read_resize(section)
 
 
 def _model(
