@@ -45,8 +45,12 @@ setup(
         "unitree": ["cyclonedds"],
         # For openpi's wire, on both sides. Ubuntu has older ones, without what is needed.
         "openpi": ["websockets>=13"],
+        # For /metrics of the policy server.
+        "metrics": ["prometheus_client"],
         # For the backend torch_module; onnxruntime-gpu in its place runs models on a GPU.
         "onnx": ["onnxruntime"],
+        # For policy_server on many machines, vla_ros.serving.ray.app.
+        "ray": ["ray[serve]>=2.60"],
         # Beside it come torch, draccus and safetensors, which are named because they are imported.
         "lerobot": ["lerobot>=0.4.4", "draccus", "safetensors", "torch"],
     },

@@ -20,8 +20,9 @@ def generate_launch_description() -> LaunchDescription:
             "image_port": "The port there that tells about the others.",
             "robot": f"The robot: {known('robots')}.",
             "policy": f"The policy: {known('policies')}; empty: g1_scripted, with the stand-in.",
-            "gr00t_host": "Host of a policy server; empty: a scripted one is started here.",
-            "gr00t_port": "Its port.",
+            "gr00t_host": "Host of a policy server, or HOST:PORT of several, separated by"
+            " commas; empty: a scripted one is started here.",
+            "gr00t_port": "The port, where there is one host.",
             "gr00t_protocol": "zmq or http.",
             "gr00t_api_token": "What it wants to hear; empty: nothing.",
             "control_freq": "Commands per second [Hz].",

@@ -18,8 +18,9 @@ def generate_launch_description() -> LaunchDescription:
             "robot": f"The robot: {known('robots')}; empty: so101_sim, or so101.",
             "policy": f"The policy: {known('policies')}; empty: so101_scripted, in simulation.",
             "backend": "How the policy is reached; empty: what its file says.",
-            "server_address": "HOST:PORT of a policy server; empty: in simulation a scripted one"
-            " is started here, else the policy runs in the process.",
+            "server_address": "HOST:PORT of a policy server, or several, separated by commas;"
+            " empty: in simulation a scripted one is started here, else the policy runs in the"
+            " process.",
             "server_port": "Port of the server that is started here.",
             "driver": "What moves a real arm: so101_driver is started here, ros2_control runs"
             " already.",

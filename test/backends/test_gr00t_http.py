@@ -74,7 +74,7 @@ def test_nvidias_server_is_spoken_with_as_it_wants(make: Make):
     )
     np.testing.assert_array_equal(chunk.actions, moves())
     assert (chunk.names, chunk.stamp_ns) == (NAMES, STAMP_NS)
-    assert (chunk.timing.sent_ns, chunk.timing.received_ns) == (100, 101)
+    assert (chunk.timing.sent_ns, chunk.timing.received_ns) == (101, 102)
     assert peer.paths == ["/health", "/act"]
     assert len({asked.client for asked in peer.asked}) == 1
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from test.support.asked import answer
 from test.support.golden_backend import GoldenBackend
 from test.support.golden_server import GoldenServer, golden
 from test.support.gr00t_samples import (
@@ -33,7 +34,6 @@ from vla_ros.core.errors import (
 )
 from vla_ros.core.observation import ObservationRequest, Prefix
 from vla_ros.serving.gr00t_service import Gr00tService
-from vla_ros.serving.sessions import Sessions
 from vla_ros.wire.gr00t.message import decode_request, encode_error, encode_reply
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
@@ -64,6 +64,11 @@ def backend() -> Iterator[Connect]:
     yield make
     for item in made:
         item.close()
+
+
+def answering(service: Gr00tService, theirs: GoldenBackend) -> Callable[..., bytes]:
+    """What a server of ours answers."""
+    return lambda request, *rest: answer(service, theirs, request, rest=rest)
 
 
 def endpoints(requests: list[bytes]) -> list[str]:
@@ -297,9 +302,9 @@ def test_an_observation_that_lacks_a_camera_is_not_sent(backend: Connect):
 @wires
 def test_a_past_reaches_the_policy_behind_a_server(backend: Connect, wire: Gr00tWire):
     theirs = GoldenBackend(policy=policy(PAST_POLICY))
-    service = Gr00tService(Sessions(theirs), modality_wire=wire)
-    with serving(service.handle) as server:
-        chunk = backend(server.port, PAST_POLICY).infer(past_observation())
+    service = Gr00tService(theirs.policy, modality_wire=wire)
+    with serving(answering(service, theirs)) as server:
+        chunk = backend(server.port, PAST_POLICY, image_encoding="raw").infer(past_observation())
 
     np.testing.assert_allclose(chunk.actions, moves(), atol=1e-6)
     [seen] = theirs.seen
@@ -318,9 +323,80 @@ def test_a_past_reaches_the_policy_behind_a_server(backend: Connect, wire: Gr00t
 def test_a_policy_that_looks_at_other_moments_is_refused(
     backend: Connect, ours: str, theirs: str, words: str
 ):
-    service = Gr00tService(Sessions(GoldenBackend(policy=policy(theirs))))
+    backend_there = GoldenBackend(policy=policy(theirs))
+    service = Gr00tService(backend_there.policy)
     with (
-        serving(service.handle) as server,
+        serving(answering(service, backend_there)) as server,
         pytest.raises(ConfigError, match=f"video delta_indices .* differ: {words}"),
     ):
         backend(server.port, ours).connect()
+
+
+LARGE = {
+    "head": np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8),
+    "hand": np.full((96, 128, 3), 60, np.uint8),
+}
+
+
+def test_a_server_of_ours_gets_images_in_parts_and_as_they_are(backend: Connect):
+    theirs = GoldenBackend()
+    with serving(answering(Gr00tService(theirs.policy), theirs)) as server:
+        ours = backend(server.port, image_encoding="raw")
+        assert ours.connect().description.endswith(", wire B, raw images")
+        chunk = ours.infer(observation(images=LARGE))
+        ours.infer(observation())
+
+        assert len(server.requests[2]) < 1000
+        assert endpoints([*server.requests[:2], server.requests[3]]) == [
+            "get_modality_config", "get_capabilities", "get_action",
+        ]  # fmt: skip
+    np.testing.assert_allclose(chunk.actions, moves(), atol=1e-6)
+    for camera, image in LARGE.items():
+        np.testing.assert_array_equal(theirs.seen[0].images[camera], image)
+
+
+@pytest.mark.parametrize("layout", ["nested", "flat"])
+def test_a_server_of_ours_gets_jpeg_files_where_that_is_wanted(backend: Connect, layout: str):
+    theirs = GoldenBackend()
+    with serving(answering(Gr00tService(theirs.policy), theirs)) as server:
+        ours = backend(server.port, image_encoding="jpeg", jpeg_quality=80, layout=layout)
+        assert ours.connect().description.endswith(", wire B, JPEG images")
+        ours.infer(observation(images=LARGE))
+        ours.close()
+        ours.infer(observation(images=LARGE))
+
+    for seen in theirs.seen:
+        np.testing.assert_allclose(seen.images["hand"], LARGE["hand"], atol=2)
+        assert seen.images["head"].shape == (90, 120, 3)
+
+
+def test_jpeg_files_are_not_sent_to_nvidias_servers(backend: Connect):
+    with (
+        serving(GoldenServer(B)) as server,
+        pytest.raises(ConfigError, match="image_encoding is jpeg, but the server at"),
+    ):
+        backend(server.port, image_encoding="jpeg").connect()
+
+
+@wires
+def test_images_are_sent_in_the_size_that_the_policy_says(backend: Connect, wire: Gr00tWire):
+    text = POLICY.replace("{camera: head}", "{camera: head, size: [6, 6], resize: pad}")
+    theirs = GoldenBackend()
+    with serving(answering(Gr00tService(theirs.policy, modality_wire=wire), theirs)) as server:
+        backend(server.port, text).infer(observation(images=LARGE))
+
+    [seen] = theirs.seen
+    assert seen.images["head"].shape == (6, 6, 3)
+    assert (seen.images["head"][0] == 0).all()
+    np.testing.assert_array_equal(seen.images["hand"], LARGE["hand"])
+
+
+def test_the_server_is_told_when_the_robot_runs_out_of_actions(backend: Connect):
+    request = ObservationRequest(
+        request_id=7, epoch=2, stamp_ns=5, must_go=False, runs_out_ns=2_000_000_000
+    )
+    with serving(GoldenServer(B)) as server:
+        backend(server.port).infer(observation(request=request))
+
+        told = decode_request(server.requests[1]).data["options"]["runs_out_in_s"]
+    assert told == pytest.approx(2.0, abs=1e-6)

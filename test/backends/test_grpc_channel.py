@@ -14,7 +14,7 @@ from test.support.grpc_peers import serving
 from test.support.tcp_proxy import TcpProxy
 from vla_ros.backends._grpc_channel import GrpcChannel, Late
 from vla_ros.core.errors import BackendSilent, BackendUnavailable, RemotePolicyError
-from vla_ros.wire.lerobot.methods import READY, SEND_OBSERVATIONS
+from vla_ros.wire.lerobot.methods import READY, SEND_OBSERVATIONS, STILL_THERE
 
 LONG_S = 10.0
 MAX_BYTES = 8_000_000
@@ -60,6 +60,23 @@ def test_long_answers_are_taken_up_to_the_limit(connect: Connect):
         assert ask(connect(server.port)) == answer
         with pytest.raises(RemotePolicyError, match=r"Ready: RESOURCE_EXHAUSTED: .*larger"):
             ask(connect(server.port, max_bytes=MAX_BYTES - 1))
+
+
+@pytest.mark.parametrize("still_there", [True, False])
+def test_a_server_that_has_no_time_keeps_its_connection_where_it_says_so(
+    connect: Connect, still_there: bool
+):
+    def refuse(*arguments: Any) -> bytes:
+        if still_there:
+            arguments[2].set_trailing_metadata((STILL_THERE,))
+        arguments[2].abort(grpc.StatusCode.UNAVAILABLE, "too much to do")
+        raise AssertionError
+
+    with serving(refuse) as server:
+        channel = connect(server.port)
+        with pytest.raises(BackendUnavailable, match="too much to do"):
+            ask(channel)
+        assert channel.connection == (1 if still_there else 2)
 
 
 def test_the_servers_own_words_are_passed_on(connect: Connect):

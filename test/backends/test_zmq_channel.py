@@ -63,6 +63,16 @@ def test_requests_are_answered(channels: list[ZmqChannel]):
         assert channel.open(soon()) == 1
 
 
+def test_a_request_may_have_parts(channels: list[ZmqChannel]):
+    with serving(lambda *parts: b" ".join(parts)) as server:
+        channel = channel_to(server.port, channels)
+        large = bytes(100_000)
+
+        answer = channel.call(b"one", soon(), rest=[memoryview(b"two"), memoryview(b"3")])
+        assert answer == b"one two 3"
+        assert channel.call(b"x", soon(), rest=[memoryview(large)][:0]) == b"x"
+
+
 def test_a_server_that_is_not_there_is_told_at_once(channels: list[ZmqChannel]):
     channel = channel_to(free_port(), channels)
     started_s = time.monotonic()

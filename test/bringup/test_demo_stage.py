@@ -21,6 +21,8 @@ def staged(**given: Any) -> Stage:
         "recording": None,
         "robot": None,
         "policy": None,
+        "backend": None,
+        "server": None,
     }
     return make_stage(argparse.Namespace(**{**options, **given}))
 
@@ -71,3 +73,18 @@ def test_a_recording_is_played_once(tmp_path: Path) -> None:
 def test_an_unknown_robot_is_refused() -> None:
     with pytest.raises(ConfigError, match="--robot must be one of so101, g1, found 'atlas'"):
         staged(robot="atlas")
+
+
+def test_a_server_that_runs_already_is_asked() -> None:
+    stage = staged(backend="gr00t_http", server="gpu.lab:8000")
+
+    assert "policy_server" not in names(stage)
+    [inference] = [node for node in stage.deployment.nodes if node.executable == "inference"]
+    assert inference.parameters["backend"] == "gr00t_http"
+    assert inference.parameters["backend.host"] == "gpu.lab"
+
+
+@pytest.mark.parametrize("more", [{"robot": "g1"}, {"recording": Path("episode.npz")}])
+def test_only_the_arm_can_be_told_of_a_server(more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="go with --robot so101 alone"):
+        staged(server="gpu.lab:8000", **more)

@@ -47,6 +47,17 @@ def test_by_default_all_of_it_runs_here() -> None:
     assert (executor["dry_run"], executor["control_rate_hz"]) == (False, 30.0)
 
 
+def test_several_servers_are_a_list() -> None:
+    servers = "gpu-1.lab:5556,gpu-2.lab:5557"
+    made = sim_bridge(SimBridge(policy="g1_gr00t_n15", gr00t_host=servers))
+
+    inference = node(made, "inference").parameters
+    assert inference["backend.addresses"] == ["gpu-1.lab:5556", "gpu-2.lab:5557"]
+    assert "backend.port" not in inference
+    with pytest.raises(ConfigError, match=r"gr00t_host must be HOST:PORT, such as .*'gpu-2\.lab'"):
+        sim_bridge(SimBridge(policy="g1_gr00t_n15", gr00t_host="gpu-1.lab:5556,gpu-2.lab"))
+
+
 def test_a_running_simulator_and_server_elsewhere_need_the_bridges_and_the_ring() -> None:
     made = sim_bridge(
         SimBridge(

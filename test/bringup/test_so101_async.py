@@ -55,6 +55,18 @@ def test_a_remote_server_and_an_arm_that_runs_already_start_the_ring_alone() -> 
     assert node(made, "inference").parameters["backend.port"] == 5556
 
 
+def test_several_servers_are_a_list() -> None:
+    made = so101_async(
+        So101Async(policy="so101_gr00t", server_address="gpu.lab:5555, [fe80::1]:5556")
+    )
+    parameters = node(made, "inference").parameters
+    assert parameters["backend.addresses"] == ["gpu.lab:5555", "[fe80::1]:5556"]
+    assert "backend.host" not in parameters
+    assert made.programs == ()
+    words = node(made, "inference").command()
+    assert "backend.addresses:=['gpu.lab:5555', '[fe80::1]:5556']" in words
+
+
 def test_a_real_arm_has_a_driver_and_cameras() -> None:
     made = so101_async(
         So101Async(
@@ -90,7 +102,13 @@ def test_a_real_arm_is_left_alone_unless_the_user_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "protocol"), [("gr00t_zmq", "gr00t"), ("lerobot_grpc", "lerobot")]
+    ("backend", "protocol"),
+    [
+        ("gr00t_http", "gr00t_http"),
+        ("gr00t_zmq", "gr00t"),
+        ("lerobot_grpc", "lerobot"),
+        ("openpi_websocket", "openpi"),
+    ],
 )
 def test_in_simulation_a_policy_behind_a_server_is_rehearsed_over_its_own_wire(
     tmp_path: Path, backend: str, protocol: str
@@ -99,6 +117,14 @@ def test_in_simulation_a_policy_behind_a_server_is_rehearsed_over_its_own_wire(
     [server] = made.programs
     assert server.arguments[:2] == ("--protocol", protocol)
     assert node(made, "inference").parameters["backend"] == backend
+
+
+@pytest.mark.parametrize("backend", ["act_zmq", "gr00t_http", "openpi_websocket"])
+def test_a_server_that_runs_already_is_asked_over_the_wire_of_the_backend(backend: str) -> None:
+    made = so101_async(So101Async(backend=backend, server_address="gpu.lab:8000"))
+    assert made.programs == ()
+    asked = node(made, "inference").parameters
+    assert (asked["backend"], asked["backend.port"]) == (backend, 8000)
 
 
 @pytest.mark.parametrize("how", ["file", "argument"])
@@ -136,10 +162,11 @@ def test_choices_that_contradict_each_other_are_refused(chosen: So101Async, word
 
 
 @pytest.mark.parametrize(
-    "address", ["gpu.lab", ":5555", "gpu.lab:", "gpu.lab:0", "gpu:99999", "gpu:x"]
+    "address",
+    ["gpu.lab", ":5555", "gpu.lab:", "gpu.lab:0", "gpu:99999", "gpu:x", "a:1,", "a:1 b:2"],
 )
 def test_a_malformed_address_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="must be HOST:PORT, found"):
+    with pytest.raises(ConfigError, match="server_address must be HOST:PORT, such as"):
         so101_async(So101Async(server_address=address))
 
 

@@ -6,7 +6,6 @@ The numbers are typed here once more, from their sources, and not taken from our
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +13,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from test.support.served import served
 from vla_ros.backends.gr00t_http import Backend as HttpBackend
 from vla_ros.backends.gr00t_http import HttpConfig
 from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
+from vla_ros.backends.hold import Backend as Hold
+from vla_ros.backends.hold import HoldConfig
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ActionError, ConfigError
@@ -24,8 +26,6 @@ from vla_ros.core.observation import Observation
 from vla_ros.core.policy_io import actions_from, policy_input
 from vla_ros.core.policy_spec import PolicySpec, load_policy_spec
 from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
-from vla_ros.serving.fronts import make_front
-from vla_ros.serving.policy_server import make_backend, parser
 
 ROBOTS = ("g1_inspire", "g1_inspire_real")
 POLICIES = ("g1_gr00t_n15", "g1_gr00t_n16", "g1_gr00t_n17")
@@ -165,19 +165,11 @@ def test_the_answers_of_other_hands_are_refused_and_what_others_command_is_left_
 
 
 @contextmanager
-def served(name: str, *more: str) -> Iterator[int]:
+def held(name: str, *more: str) -> Iterator[int]:
     """The port where a policy server holds the robot where it is."""
-    arguments = ["--robot", "g1_inspire", "--policy", name, "--backend", "hold", "--port", "0"]
-    options = parser().parse_args([*arguments, *more])
-    front = make_front(options, make_backend(options))
-    thread = threading.Thread(target=front.run)
-    thread.start()
-    try:
-        yield int(front.address.rpartition(":")[2])
-    finally:
-        front.stop()
-        thread.join(10)
-        assert not thread.is_alive()
+    spec = load_policy_spec(config_file("policies", name))
+    with served(Hold(HoldConfig(), robot=robot(), policy=spec), *more) as port:
+        yield port
 
 
 def client(spec: PolicySpec, port: int) -> Backend:
@@ -189,7 +181,7 @@ def client(spec: PolicySpec, port: int) -> Backend:
 def test_a_policy_is_served_in_every_wire(name: str, wire: str):
     spec = policy(name)
     given = observation(spec)
-    with served(name, "--modality-wire", wire) as port:
+    with held(name, "--modality-wire", wire) as port:
         ours = client(spec, port)
         assert ours.connect().description.endswith(f"wire {wire}")
         chunk = ours.infer(given)
@@ -203,7 +195,7 @@ def test_a_policy_is_served_in_every_wire(name: str, wire: str):
 def test_a_policy_is_served_over_http(name: str, encoding: str):
     spec = policy(name)
     given = observation(spec)
-    with served(name, "--protocol", "gr00t_http") as port:
+    with held(name, "--protocol", "gr00t_http") as port:
         config = HttpConfig(port=port, timeout_s=10.0, encoding=encoding)
         ours = HttpBackend(config, robot=robot(), policy=spec)
         assert f"model {name}, application/{encoding}" in ours.connect().description
@@ -222,7 +214,7 @@ def assert_held(spec: PolicySpec, given: Observation, chunk: ActionChunk) -> Non
 
 
 def test_a_server_of_another_generation_is_refused():
-    with served("g1_gr00t_n16") as port:
+    with held("g1_gr00t_n16") as port:
         for name, text in (("g1_gr00t_n15", "video keys differ"), ("g1_gr00t_n17", "offsets")):
             ours = client(policy(name), port)
             with pytest.raises(ConfigError, match=text):

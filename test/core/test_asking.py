@@ -70,6 +70,18 @@ def test_auto_asks_when_the_latency_and_the_margin_are_left() -> None:
     assert asks_s - 0.02 <= remaining_s <= asks_s + 1e-9
 
 
+@pytest.mark.parametrize(("speed", "slower"), [(1.0, 1.0), (0.5, 2.0)])
+def test_a_request_says_when_there_is_nothing_left(speed: float, slower: float) -> None:
+    it = ring(0.2, scheduling="async", chunk_size_threshold=0.5, speed_scale=speed).run(10.0)
+    first, *others = it.asked
+    assert first.runs_out_ns == first.stamp_ns
+    for request in others:
+        assert request.runs_out_ns is not None
+        left_s = (request.runs_out_ns - request.stamp_ns) * 1e-9
+        # Half of a chunk, and what is left of it when the tick comes that asks.
+        assert 25 / 30 * slower - 0.021 <= left_s <= 25 / 30 * slower + 1e-6
+
+
 def test_auto_follows_a_latency_that_changes() -> None:
     it = ring(0.05, scheduling="auto").run(20.0)
     it.latency_s = 0.6

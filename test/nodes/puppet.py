@@ -34,6 +34,7 @@ class Strings:
         gate: ``infer`` waits until this is set.
         prefixes: What ``infer`` was given.
         threads: Who called.
+        in_use: Which of several servers is asked.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Strings:
         self.gate.set()
         self.prefixes: list[Prefix | None] = []
         self.threads: set[int] = set()
+        self.in_use = ""
         self.edit: Callable[[ActionChunk], ActionChunk] = lambda chunk: chunk
 
 
@@ -53,6 +55,10 @@ def puppet_class(strings: Strings) -> type[PolicyBackend]:
 
     class Backend(PolicyBackend):
         Config = PuppetConfig
+
+        @property
+        def in_use(self) -> str:
+            return strings.in_use
 
         def _called(self, what: str, errors: list[Exception]) -> None:
             strings.calls.append(what)

@@ -152,6 +152,11 @@ def test_diagnostics_say_whether_the_policy_is_reached(domain: Domain, files, st
 
     status = domain.spin_until(lambda: said("connected: a puppet"), "the connection")
     assert (status.name, status.level) == ("/inference: policy", DiagnosticStatus.OK)
+    assert "server" not in {value.key for value in status.values}
+    strings.in_use = "b:5555"
+    domain.spin_until(
+        lambda: any(it.value == "b:5555" for it in said("connected").values), "the server in use"
+    )
 
     strings.infer_errors.append(BackendUnavailable("silence"))
     strings.connect_errors += [BackendUnavailable("gone")] * 100
@@ -159,6 +164,24 @@ def test_diagnostics_say_whether_the_policy_is_reached(domain: Domain, files, st
     status = domain.spin_until(lambda: said("server_unavailable: gone"), "the trouble")
     assert status.level == DiagnosticStatus.ERROR
     assert {value.key: value.value for value in status.values}["failures"] == "1"
+
+
+def test_the_servers_can_be_changed_while_it_runs(domain: Domain, files):
+    backend = {"backend": "gr00t_http", "backend.port": 1, "backend.backoff_max_s": 0.1}
+    client = started(domain, **files, **backend)
+    assert domain.get_parameter("inference", "backend.addresses") == []
+
+    refused = domain.set_parameter("inference", "backend.addresses", ["127.0.0.1"])
+    assert not refused.successful
+    assert "'addresses' must be HOST:PORT" in refused.reason
+
+    servers = ["127.0.0.1:2", "127.0.0.1:3"]
+    assert domain.set_parameter("inference", "backend.addresses", servers).successful
+    failure = domain.spin_until(
+        lambda: (it := client.show()) and all(each in it.detail for each in servers) and it,
+        "both named",
+    )
+    assert failure.reason == "server_unavailable"
 
 
 def test_cleaning_up_closes_the_backend_and_all_can_begin_again(

@@ -6,6 +6,7 @@ A program of its own, because several generations cannot be imported into one pr
     python gr00t_peer.py serve CHECKOUT PORT [--sim-wrapper] [--api-token TOKEN]
     python gr00t_peer.py call CHECKOUT PORT [--flat] [--api-token TOKEN]
     python gr00t_peer.py golden CHECKOUT FOLDER
+    python gr00t_peer.py time CHECKOUT PORT   # for each number of requests on stdin, their times
 
 Everything that touches the wire is NVIDIA's; torch and the like are replaced by empty stand-ins,
 and the model by ``moves``. Exit status 77: the checkout needs a package that is not installed.
@@ -18,6 +19,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import sys
+import time
 import types
 from importlib import import_module
 from pathlib import Path
@@ -265,10 +267,29 @@ def golden(peer: Any, folder: Path) -> None:
         (folder / f"{name}.msgpack").write_bytes(peer.serializer.to_bytes(message))
 
 
+def time_requests(peer: Any, port: int, token: str | None) -> None:
+    """Shows two images of 480x640 as often as is said on stdin; prints how long each took [s]."""
+    client = peer.client(port, token)
+    shown = observation(layout="N1.5" if isinstance(peer, N15) else "nested")
+    images = np.random.default_rng(0).integers(0, 255, (2, 1, 480, 640, 3), np.uint8)
+    if isinstance(peer, N15):
+        shown.update({f"video.{key}": image for key, image in zip(VIDEO, images, strict=True)})
+    else:
+        shown["video"] = {key: image[None] for key, image in zip(VIDEO, images, strict=True)}
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            begun_s = time.perf_counter()
+            client.get_action(shown)
+            times.append(time.perf_counter() - begun_s)
+        sys.stdout.write(f"{json.dumps(times)}\n")
+        sys.stdout.flush()
+
+
 def main() -> int:
     """Runs one role; see above."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("role", choices=("serve", "call", "golden"))
+    parser.add_argument("role", choices=("serve", "call", "golden", "time"))
     parser.add_argument("checkout", type=Path)
     parser.add_argument("target")
     parser.add_argument("--api-token")
@@ -285,6 +306,8 @@ def main() -> int:
         return SKIPPED
     if options.role == "golden":
         golden(peer, Path(options.target))
+    elif options.role == "time":
+        time_requests(peer, int(options.target), options.api_token)
     elif options.role == "serve":
         token = options.api_token
         peer.server(int(options.target), token, sim_wrapper=options.sim_wrapper).run()

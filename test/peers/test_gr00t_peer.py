@@ -184,5 +184,5 @@ def test_their_client_at_our_server(checkout: Path, tmp_path: Path, flat: bool):
     assert seen["reset"] == {}
     assert seen["error"] == (
         "Server error: Unknown endpoint: no_such_endpoint; there are ping, kill, reset,"
-        " get_action, get_modality_config"
+        " get_action, get_modality_config, get_capabilities, measure_link"
     )

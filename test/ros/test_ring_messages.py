@@ -30,11 +30,16 @@ CHUNK = ActionChunk(
 
 
 def test_a_request_with_nothing_committed():
-    request = ObservationRequest(
-        request_id=2**40, epoch=3, stamp_ns=1_234_567_890_123, must_go=True
-    )
+    for runs_out_ns in (None, 1_234_567_890_124):
+        request = ObservationRequest(
+            request_id=2**40,
+            epoch=3,
+            stamp_ns=1_234_567_890_123,
+            must_go=True,
+            runs_out_ns=runs_out_ns,
+        )
 
-    assert request_from_message(request_to_message(request)) == request
+        assert request_from_message(request_to_message(request)) == request
 
 
 def test_a_request_with_committed_actions():

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import pytest
 
 from test.support.act_samples import COMMANDS, IMAGES, POLICY, QPOS, ROBOT, policy, robot
 from test.support.act_samples import observation as observed
+from test.support.asked import answer
 from test.support.golden_backend import GoldenBackend, OwnBackend
 from test.support.programs import PATIENCE_S, policy_server, program
 from test.support.served import served
 from vla_ros.backends.act_zmq import ActConfig, Backend
 from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyError
-from vla_ros.serving.act_service import ActJob, ActService
-from vla_ros.serving.sessions import MAX_SESSIONS, Sessions
+from vla_ros.serving.act_service import ActService
+from vla_ros.serving.asked import Client, Inference, Reset
+from vla_ros.serving.sessions import MAX_SESSIONS
 from vla_ros.wire.act.request import RESET, ActObservation, encode_observation
 
 HORIZON = 4
@@ -40,28 +43,36 @@ def backend() -> GoldenBackend:
 
 
 @pytest.fixture
-def service(backend: GoldenBackend) -> ActService:
-    return ActService(Sessions(backend), max_bytes=10_000, now_ns=lambda: 77)
+def service() -> ActService:
+    return ActService(CHUNKS, max_bytes=10_000, now_ns=lambda: 77)
 
 
-def ask(service: ActService, request: bytes = ASK, client: str = "a") -> dict[str, Any]:
-    begun = service.begin(memoryview(request))
-    reply = service.finish(begun, client) if isinstance(begun, ActJob) else begun
-    value: dict[str, Any] = pickle.loads(reply)
-    return value
+Ask = Callable[..., dict[str, Any]]
 
 
-def error(service: ActService, request: bytes = ASK) -> str:
-    reply = ask(service, request)
+@pytest.fixture
+def ask(service: ActService, backend: GoldenBackend) -> Ask:
+    """Asks the service, and the policy at once."""
+
+    def asked(request: bytes = ASK, client: str = "a") -> dict[str, Any]:
+        reply = answer(service, backend, memoryview(request), Client("act", client))
+        value: dict[str, Any] = pickle.loads(reply)
+        return value
+
+    return asked
+
+
+def error(ask: Ask, request: bytes = ASK) -> str:
+    reply = ask(request)
     assert (list(reply), reply["status"]) == (["status", "message"], "ERROR")
     text: str = reply["message"]
     return text
 
 
 def test_an_observation_reaches_the_policy_and_its_action_the_client(
-    service: ActService, backend: GoldenBackend
+    ask: Ask, backend: GoldenBackend
 ):
-    reply = ask(service)
+    reply = ask()
 
     assert reply["status"] == "OK"
     np.testing.assert_array_equal(reply["action"], np.zeros(8, np.float32), strict=True)
@@ -71,32 +82,28 @@ def test_an_observation_reaches_the_policy_and_its_action_the_client(
     np.testing.assert_array_equal(seen.state, QPOS)
 
 
-def test_the_chunks_of_a_clients_last_steps_are_joined(service: ActService, backend: GoldenBackend):
-    ask(service)
+def test_the_chunks_of_a_clients_last_steps_are_joined(ask: Ask, backend: GoldenBackend):
+    ask()
     backend.actions = chunk(10.0)
-    np.testing.assert_allclose(
-        ask(service)["action"], np.full(8, OLDER * 1 + (1 - OLDER) * 10), rtol=1e-6
-    )
-    assert ask(service, client="another")["action"][0] == 10.0
+    np.testing.assert_allclose(ask()["action"], np.full(8, OLDER * 1 + (1 - OLDER) * 10), rtol=1e-6)
+    assert ask(client="another")["action"][0] == 10.0
 
 
-def test_a_reset_begins_anew_and_reaches_the_policy(service: ActService, backend: GoldenBackend):
-    ask(service)
+def test_a_reset_begins_anew_and_reaches_the_policy(ask: Ask, backend: GoldenBackend):
+    ask()
     backend.actions = chunk(10.0)
-    assert ask(service, RESET) == {"status": "OK"}
+    assert ask(RESET) == {"status": "OK"}
     assert backend.resets == 1
-    assert ask(service)["action"][0] == 10.0
+    assert ask()["action"][0] == 10.0
 
 
-def test_a_reset_forgets_the_chunks_even_where_the_policy_fails(
-    service: ActService, backend: GoldenBackend
-):
-    ask(service)
+def test_a_reset_forgets_the_chunks_even_where_the_policy_fails(ask: Ask, backend: GoldenBackend):
+    ask()
     backend.error = BackendUnavailable("it is not there")
-    assert error(service, RESET) == "it is not there"
-    assert error(service) == "it is not there"
+    assert error(ask, RESET) == "it is not there"
+    assert error(ask) == "it is not there"
     backend.error, backend.actions = None, chunk(10.0)
-    assert ask(service)["action"][0] == 10.0
+    assert ask()["action"][0] == 10.0
 
 
 class Trap:
@@ -118,27 +125,32 @@ class Trap:
     ],
 )
 def test_what_cannot_be_answered_is_told(
-    service: ActService, capsys: pytest.CaptureFixture[str], request_: bytes, text: str
+    ask: Ask, capsys: pytest.CaptureFixture[str], request_: bytes, text: str
 ):
-    assert text in error(service, request_)
+    assert text in error(ask, request_)
     assert "executed" not in capsys.readouterr().out
-    assert ask(service)["status"] == "OK"
+    assert ask()["status"] == "OK"
+
+
+def test_a_request_of_several_parts_is_refused(service: ActService):
+    reply = service.begin(ASK, Client("act", 1), [memoryview(b"x")])
+    assert isinstance(reply, bytes)
+    assert pickle.loads(reply)["message"] == "a request has one part; found 2"
 
 
 def test_a_policy_that_sees_the_past_is_refused():
     past = re.sub(r"(camera: \w+)", r"\1, delta_indices: [-5, 0]", POLICY)
-    backend = GoldenBackend(robot=robot(), policy=policy(past))
     with pytest.raises(ConfigError, match=r"newest images alone; found \[-5, 0\]"):
-        ActService(Sessions(backend))
+        ActService(policy(past))
 
 
-def test_clients_that_are_long_gone_are_forgotten(service: ActService, backend: GoldenBackend):
-    ask(service, client="first")
+def test_clients_that_are_long_gone_are_forgotten(ask: Ask, backend: GoldenBackend):
+    ask(client="first")
     for index in range(2 * MAX_SESSIONS):
-        ask(service, client=f"{index}")
+        ask(client=f"{index}")
     backend.actions = chunk(10.0)
-    assert ask(service, client="first")["action"][0] == 10.0
-    assert ask(service, client="5")["action"][0] < 10.0
+    assert ask(client="first")["action"][0] == 10.0
+    assert ask(client="5")["action"][0] < 10.0
 
 
 def client_of(port: int, **options: Any) -> Backend:
@@ -179,12 +191,33 @@ def test_a_client_waits_no_longer_than_its_deadline(backend: GoldenBackend):
 
 
 def test_each_client_has_a_policy_of_its_own_where_it_remembers():
-    first = OwnBackend(policy=CHUNKS, robot=robot())
-    first.actions = chunk(0.0)
-    service = ActService(Sessions(first), max_bytes=10_000)
-    ask(service, RESET, client="a")
-    ask(service, RESET, client="b")
+    first = OwnBackend(policy=policy(), robot=robot())
+    first.actions = chunk(0.0)[:1]
+    with served(first, "--protocol", "act") as port:
+        clients = [client_of(port), client_of(port)]
+        for client in clients:
+            client.connect()
+        for client in clients:
+            client.close()
     assert [each.resets for each in first.family] == [0, 1, 1]
+
+
+def test_what_is_asked_tells_when_the_robot_runs_out(service: ActService):
+    begun = service.begin(ASK, Client("act", 1))
+    assert isinstance(begun, Inference)
+    assert begun.runs_out_in_s == pytest.approx(1 / CHUNKS.rate_hz)
+    assert isinstance(service.begin(RESET, Client("act", 1)), Reset)
+
+
+def test_what_was_asked_before_a_reset_does_not_reach_into_the_next_episode(
+    ask: Ask, service: ActService, backend: GoldenBackend
+):
+    late = service.begin(ASK, Client("act", "a"))
+    assert isinstance(late, Inference)
+    ask(RESET)
+    late.answer(backend.infer(late.observation))
+    backend.actions = chunk(10.0)
+    assert ask()["action"][0] == 10.0
 
 
 def test_the_documents_own_client_is_answered(tmp_path: Path):
@@ -205,5 +238,5 @@ def test_the_documents_own_client_is_answered(tmp_path: Path):
         assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_our_own_encoding_is_read_too(service: ActService):
-    assert ask(service, encode_observation(ActObservation(QPOS, IMAGES)))["status"] == "OK"
+def test_our_own_encoding_is_read_too(ask: Ask):
+    assert ask(encode_observation(ActObservation(QPOS, IMAGES)))["status"] == "OK"

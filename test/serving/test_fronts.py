@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import Any
 
 import pytest
 
@@ -11,23 +10,34 @@ from test.support.golden_backend import GoldenBackend
 from test.support.gr00t_samples import POLICY, policy
 from test.support.lerobot_peers import LEROBOT_POLICY
 from vla_ros.core.errors import ConfigError
-from vla_ros.serving.fronts import Front, delays, make_front
+from vla_ros.serving.fronts import FLAGS, PORTS, Served, delays, make_fronts, ports_of
 from vla_ros.serving.grpc_front import GrpcFront
 from vla_ros.serving.http_front import HttpFront
-from vla_ros.serving.policy_server import parser
+from vla_ros.serving.policy_worker import PolicyWorker
+from vla_ros.serving.server import Front
+from vla_ros.serving.server_options import parser
+from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.status_service import Health, Status
 from vla_ros.serving.websocket_front import WebsocketFront
 from vla_ros.serving.zmq_front import ZmqFront
 
 
+def served(*arguments: str, text: str = LEROBOT_POLICY) -> Served:
+    given = parser().parse_args(["--robot", "r", "--policy", "p", *arguments])
+    backend = GoldenBackend(policy=policy(text))
+    worker = PolicyWorker(Sessions(backend))
+    return Served(given, worker, backend.policy, Status(lambda: Health("ready")))
+
+
 def made(*arguments: str, text: str = LEROBOT_POLICY) -> Front:
-    given = ["--robot", "r", "--policy", "p", "--port", "0", *arguments]
-    return make_front(parser().parse_args(given), GoldenBackend(policy=policy(text)))
+    (front,) = make_fronts(served("--port", "0", *arguments, text=text)).values()
+    return front
 
 
 def ended(front: Front) -> Front:
     """Runs a front that is told to stop at once, which lets go of everything."""
     front.stop()
-    assert front.run()
+    front.run()
     return front
 
 
@@ -55,25 +65,27 @@ def test_each_protocol_has_its_front(arguments: list[str], kind: type, address: 
     assert front.address.startswith(address)
 
 
-def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr("vla_ros.serving.fronts.ZmqFront", lambda *_, **facts: asked.update(facts))
-    monkeypatch.setattr("vla_ros.serving.fronts.HttpFront", lambda *_, **facts: asked.update(facts))
-    monkeypatch.setattr(
-        "vla_ros.serving.grpc_front.GrpcFront", lambda *_, **facts: asked.update(facts)
-    )
-    monkeypatch.setattr(
-        "vla_ros.serving.websocket_front.WebsocketFront", lambda *_, **facts: asked.update(facts)
-    )
-    ports = {"gr00t": None, "gr00t_http": 8000, "lerobot": 8080, "openpi": 8001}
-    for protocol, port in ports.items():
-        given = ["--robot", "r", "--policy", "p", "--protocol", protocol]
-        make_front(parser().parse_args(given), GoldenBackend(policy=policy(LEROBOT_POLICY)))
-        assert asked["address"] == "tcp://127.0.0.1:5555"
-        assert (asked.get("host"), asked.get("port")) == (port and "127.0.0.1", port)
-    given = ["--robot", "r", "--policy", "p", "--protocol", "act"]
-    make_front(parser().parse_args(given), GoldenBackend())
-    assert asked["address"] == "tcp://127.0.0.1:5556"
+def test_each_protocol_has_a_port_of_its_own():
+    for name, port in PORTS.items():
+        assert ports_of(served("--protocol", name).options) == {name: port}
+        assert ports_of(served(f"--{FLAGS[name]}").options) == {name: port}
+    assert ports_of(served().options) == {"gr00t": 5555}
+    everything = [f"--{flag}" for flag in FLAGS.values()]
+    assert ports_of(served(*everything).options) == PORTS
+    assert len(set(PORTS.values())) == len(PORTS)
+
+
+def test_all_protocols_are_served_at_once():
+    options = [part for flag in FLAGS.values() for part in (f"--{flag}", "0")]
+    fronts = make_fronts(served(*options, "--metrics", "0"))
+    assert {name: ended(front).address.rpartition(":")[0] for name, front in fronts.items()} == {
+        "gr00t": "tcp://127.0.0.1",
+        "gr00t_http": "http://127.0.0.1",
+        "lerobot": "127.0.0.1",
+        "act": "tcp://127.0.0.1",
+        "openpi": "ws://127.0.0.1",
+        "metrics": "http://127.0.0.1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -86,6 +98,7 @@ def test_each_protocol_has_a_port_of_its_own(monkeypatch: pytest.MonkeyPatch):
         (["--protocol", "openpi", "--modality-wire", "B"], "goes with --protocol gr00t alone"),
         (["--protocol", "gr00t_http", "--modality-wire", "B"], "with --protocol gr00t alone"),
         (["--protocol", "gr00t_http", "--allow-checkpoint", "x"], "--protocol lerobot alone"),
+        (["--zmq"], "--port name one protocol, --zmq name any: take either"),
     ],
 )
 def test_options_of_another_protocol_are_refused(arguments: list[str], text: str):
@@ -102,7 +115,7 @@ def test_a_policy_without_lerobots_names_is_refused():
 def test_a_machine_without_grpc_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "grpc", None)
     monkeypatch.delitem(sys.modules, "vla_ros.serving.grpc_front")
-    with pytest.raises(ConfigError, match=r"--protocol lerobot needs a Python package .*grpc"):
+    with pytest.raises(ConfigError, match=r"LeRobot's protocol needs a Python package .*grpc"):
         made("--protocol", "lerobot")
     ended(made())
 

@@ -22,14 +22,13 @@ from vla_ros.backends.lerobot_grpc import Backend, LeRobotConfig
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ActionError, BackendUnavailable, ConfigError
 from vla_ros.core.observation import Observation, Prefix
+from vla_ros.core.policy_spec import PolicySpec
 from vla_ros.serving import grpc_front
 from vla_ros.serving.grpc_front import GrpcFront
 from vla_ros.serving.lerobot_service import MAX_CLIENTS, LeRobotService
+from vla_ros.serving.policy_worker import PolicyWorker
 from vla_ros.serving.sessions import Sessions
-from vla_ros.wire.lerobot.methods import (
-    GET_ACTIONS,
-    READY,
-)
+from vla_ros.wire.lerobot.methods import GET_ACTIONS, READY, STILL_THERE
 from vla_ros.wire.lerobot.protobuf import encode_data, observation_parts
 
 MAX_BYTES = 6_000_000
@@ -65,11 +64,16 @@ class Slow(GoldenBackend):
 class Running(RunningFront):
     """One with a service over a backend."""
 
-    def __init__(self, backend: GoldenBackend, **options: Any) -> None:
-        sessions = Sessions(backend)
-        service = LeRobotService(sessions, max_bytes=MAX_BYTES)
-        settings = {"host": "127.0.0.1", "port": 0, "max_bytes": MAX_BYTES, **options}
-        super().__init__(GrpcFront(service, sessions, **settings))
+    def __init__(self, backend: GoldenBackend, *, ready: bool = True, **options: Any) -> None:
+        worker = PolicyWorker(Sessions(backend), **options)
+        super().__init__(front(worker, policy_=backend.policy), worker, ready=ready)
+
+
+def front(
+    worker: PolicyWorker, *, policy_: PolicySpec, host: str = "127.0.0.1", port: int = 0
+) -> GrpcFront:
+    service = LeRobotService(policy_, max_bytes=MAX_BYTES)
+    return GrpcFront(service, worker, host=host, port=port, max_bytes=MAX_BYTES)
 
 
 Run = Callable[..., Running]
@@ -111,10 +115,11 @@ def golden() -> GoldenBackend:
     return GoldenBackend(policy=policy(LEROBOT_POLICY))
 
 
-def refused(call: Callable[[], object], code: grpc.StatusCode, text: str) -> None:
+def refused(call: Callable[[], object], code: grpc.StatusCode, text: str) -> grpc.RpcError:
     with pytest.raises(grpc.RpcError) as error:
         call()
     assert (error.value.code(), text in error.value.details()) == (code, True), error.value
+    return error.value
 
 
 def works(client: Client, timestep: int = 0) -> None:
@@ -419,17 +424,62 @@ def test_what_the_policy_fails_with_is_told(
 
 def test_who_asks_too_much_is_told(run: Run, connect: Connect):
     backend = Slow()
-    running = run(backend)
-    clients = [connect(running) for _ in range(5)]
-    clients[0].send(must_go=True)
+    running = run(backend, max_waiting=2)
+    clients = [connect(running) for _ in range(4)]
+    for client in clients:
+        client.send(must_go=True)
     waiting = [clients[0].begin(GET_ACTIONS, b"")]
     assert backend.thinking.wait(LONG_S)
-    waiting += [client.begin(READY, b"") for client in clients for _ in range(3)]
-    assert eventually(lambda: running.front._worker._waiting._value == 0)
-    refused(connect(running).ready, Code.UNAVAILABLE, "the server is busy: 16 requests")
+    waiting += [client.begin(GET_ACTIONS, b"") for client in clients[1:3]]
+    waiting += [client.begin(READY, b"") for client in clients[1:3]]
+    # A reset takes the place of its client's observation.
+    assert eventually(lambda: len(running.worker._resets) == 2)
+    refused(connect(running).ready, Code.UNAVAILABLE, "the server is overloaded: 2 resets")
+    waiting += [clients[1].begin(GET_ACTIONS, b""), clients[2].begin(GET_ACTIONS, b"")]
+    backend.go.set()
+    for call in waiting[3:5]:
+        call.result(LONG_S)
+
+
+def test_observations_that_too_many_clients_show_are_refused(run: Run, connect: Connect):
+    backend = Slow()
+    running = run(backend, max_waiting=1)
+    clients = [connect(running) for _ in range(3)]
+    for client in clients:
+        client.send(must_go=True)
+    waiting = [clients[0].begin(GET_ACTIONS, b"")]
+    assert backend.thinking.wait(LONG_S)
+    waiting += [clients[1].begin(GET_ACTIONS, b"")]
+    assert eventually(lambda: len(running.worker._queue) == 1)
+    text = "the server is overloaded: 1 clients are waiting"
+    error = refused(clients[2].actions, Code.UNAVAILABLE, text)
+    assert STILL_THERE in map(tuple, error.trailing_metadata())
     backend.go.set()
     for call in waiting:
-        call.result(LONG_S)
+        assert answered(call.result(LONG_S)) is not None
+
+
+def test_a_newer_observation_takes_the_place_of_one_that_waits(run: Run, connect: Connect):
+    backend = Slow()
+    running = run(backend)
+    first, other = connect(running), connect(running)
+    other.send(must_go=True)
+    thinking = other.begin(GET_ACTIONS, b"")
+    assert backend.thinking.wait(LONG_S)
+    first.send(1)
+    older = first.begin(GET_ACTIONS, b"")
+    assert eventually(lambda: len(running.worker._queue) == 1)
+    first.send(2)
+    newer = first.begin(GET_ACTIONS, b"")
+    error = older.exception(LONG_S)
+    assert isinstance(error, grpc.RpcError)
+    assert error.code() is Code.UNAVAILABLE
+    assert "something newer of the same client" in error.details()
+    backend.go.set()
+    assert answered(thinking.result(LONG_S)) is not None
+    answer = answered(newer.result(LONG_S))
+    assert answer is not None
+    assert answer.timesteps[0] == 2
 
 
 def test_what_its_client_no_longer_waits_for_is_not_inferred(run: Run, connect: Connect):
@@ -441,14 +491,36 @@ def test_what_its_client_no_longer_waits_for_is_not_inferred(run: Run, connect: 
     assert backend.thinking.wait(LONG_S)
     leaving.send(2)
     left = leaving.begin(GET_ACTIONS, b"")
-    assert eventually(lambda: running.front._worker._waiting._value == 14)
+    assert eventually(lambda: len(running.worker._queue) == 1)
+    (asked,) = [place.item.asked for place in running.worker._queue._places.values()]
+    assert asked.wanted()
     left.cancel()
     leaving.close()
-    time.sleep(0.2)  # for the server to hear of it
+    assert eventually(lambda: not asked.wanted())
     backend.go.set()
     assert answered(waiting.result(LONG_S)) is not None
     works(first, 3)
     assert len(backend.seen) == 2
+
+
+def test_who_is_silent_is_forgotten_and_who_waits_is_not(
+    run: Run, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vla_ros.serving.lerobot_service.FORGOTTEN_AFTER_S", 0.2)
+    monkeypatch.setattr(grpc_front, "_SWEEP_S", 0.05)
+    first = OwnBackend(policy=policy(LEROBOT_POLICY))
+    client = connect(run(first))
+    works(client)
+    assert eventually(lambda: [one.closes for one in first.family] == [0, 1])
+
+    backend = Slow()
+    patient = connect(run(backend))
+    patient.send(must_go=True)
+    waiting = patient.begin(GET_ACTIONS, b"")
+    assert backend.thinking.wait(LONG_S)
+    time.sleep(0.4)  # longer than anybody may be silent
+    backend.go.set()
+    assert answered(waiting.result(LONG_S)) is not None
 
 
 def test_actions_are_delayed_and_nothing_else(run: Run, connect: Connect):
@@ -522,16 +594,23 @@ def test_a_call_that_hangs_is_left_behind(run: Run, connect: Connect):
     backend.go.set()
 
 
-def test_a_backend_that_cannot_be_connected_ends_it(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_calls_end_with_the_server_where_the_backend_cannot_be_connected(
+    run: Run, connect: Connect, monkeypatch: pytest.MonkeyPatch
+):
     backend = golden()
 
     def refuse() -> PolicyInfo:
         raise BackendUnavailable("the model is not there")
 
     monkeypatch.setattr(backend, "connect", refuse)
-    running = run(backend)
-    running.join()
-    assert str(running.error) == "the model is not there"
+    running = run(backend, ready=False)
+    client = connect(running)
+    waiting = client.begin(READY, b"")
+    assert eventually(lambda: running.worker.state == "failed")
+    running.stop()
+    error = waiting.exception(LONG_S)
+    assert isinstance(error, grpc.RpcError)
+    assert error.code() in (Code.UNAVAILABLE, Code.CANCELLED)
 
 
 def test_calls_wait_for_the_backend_to_be_connected(
@@ -544,7 +623,7 @@ def test_calls_wait_for_the_backend_to_be_connected(
         return PolicyInfo("loaded")
 
     monkeypatch.setattr(backend, "connect", load)
-    client = connect(run(backend))
+    client = connect(run(backend, ready=False))
     client.set_up()
     client.send(2)
     waiting = client.begin(GET_ACTIONS, b"")
@@ -555,17 +634,13 @@ def test_calls_wait_for_the_backend_to_be_connected(
 
 def test_an_address_that_is_taken_is_named(run: Run):
     port = int(run().front.address.rpartition(":")[2])
-    sessions = Sessions(golden())
-    service = LeRobotService(sessions, max_bytes=MAX_BYTES)
     with pytest.raises(ConfigError, match=rf"cannot listen at 127\.0\.0\.1:{port}"):
-        GrpcFront(service, sessions, host="127.0.0.1", port=port, max_bytes=MAX_BYTES)
+        front(PolicyWorker(Sessions(golden())), policy_=golden().policy, port=port)
 
 
 def test_an_address_of_ipv6_is_written_as_such():
-    sessions = Sessions(golden())
-    service = LeRobotService(sessions, max_bytes=MAX_BYTES)
     with pytest.raises(ConfigError, match=r"cannot listen at \[2001:db8::1\]:0"):
-        GrpcFront(service, sessions, host="2001:db8::1", port=0, max_bytes=MAX_BYTES)
+        front(PolicyWorker(Sessions(golden())), policy_=golden().policy, host="2001:db8::1")
 
 
 def test_our_own_backend_is_served(run: Run):

@@ -7,6 +7,8 @@ import select
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -17,12 +19,18 @@ import pytest
 from test.support.golden_backend import GoldenBackend, OwnBackend
 from test.support.gr00t_samples import INSTRUCTION, INSTRUCTION_KEY, moves, observation
 from test.support.http_peers import MAX_BYTES, Running, running
+from test.support.running_front import RunningFront
 from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.serving import http_front
-from vla_ros.serving.policy_worker import MAX_WAITING
+from vla_ros.serving.http_front import HttpFront
+from vla_ros.serving.http_service import HttpReply
+from vla_ros.serving.metrics import Metrics
+from vla_ros.serving.policy_worker import PolicyWorker
+from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.status_service import Health, Status, StatusService
 from vla_ros.wire.gr00t.http import JSON
 from vla_ros.wire.gr00t.json_numpy import decode_json, encode_json
 
@@ -154,18 +162,19 @@ def test_it_says_that_it_is_well_while_the_policy_thinks():
 
 def test_who_asks_too_much_is_told():
     backend = Slow()
-    with running(backend) as server, ExitStack() as stack:
-        made = [stack.enter_context(client(server)) for _ in range(MAX_WAITING + 1)]
-        clients = {one.fileno(): one for one in made}
-        for one in clients.values():
+    with running(backend, max_waiting=2) as server, ExitStack() as stack:
+        first, *others = [stack.enter_context(client(server)) for _ in range(4)]
+        first.begin("POST", "/act", ASK)
+        assert backend.thinking.wait(10)
+        clients = {one.fileno(): one for one in others}
+        for one in others:
             one.begin("POST", "/act", ASK)
         (told, *_), _, _ = select.select(clients, [], [], PATIENCE_S)
         assert clients.pop(told).end() == (
-            503,
-            {"detail": f"the server is busy: {MAX_WAITING} requests are waiting already"},
-        )
+            503, {"detail": "the server is overloaded: 2 clients are waiting"},
+        )  # fmt: skip
         backend.go.set()
-        assert [one.end()[0] for one in clients.values()] == [200] * MAX_WAITING
+        assert [one.end()[0] for one in (first, *clients.values())] == [200] * 3
 
 
 def test_a_body_beyond_the_limit_is_not_read_and_the_connection_closed():
@@ -236,6 +245,13 @@ def test_a_body_that_comes_too_slowly_loses_the_connection(monkeypatch: pytest.M
         works(other)
 
 
+def let_in(server: Running) -> bool:
+    try:
+        return b"200 OK" in raw(server, b"GET /health HTTP/1.0\r\n\r\n")
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_front, "_MAX_CONNECTIONS", 2)
@@ -249,7 +265,7 @@ def test_one_connection_too_many_is_turned_away(caplog: pytest.LogCaptureFixture
             works(b)
             assert raw(server, b"") == b""
             assert "turned a connection away: there are 2" in caplog.text
-        eventually(lambda: raw(server, b"GET /health HTTP/1.0\r\n\r\n"))
+        eventually(lambda: let_in(server))
         works(a)
 
 
@@ -284,16 +300,13 @@ def test_actions_are_delayed_and_nothing_else():
     assert reset_s - started_s < 0.2 <= time.monotonic() - reset_s
 
 
-def test_what_still_waits_at_the_end_is_told_so(monkeypatch: pytest.MonkeyPatch):
-    backend, begun = Slow(), threading.Semaphore(0)
+def test_what_still_waits_at_the_end_is_told_so():
+    backend = Slow()
     with running(backend) as server, client(server) as first, client(server) as second:
-        begin = server.service.begin
-        monkeypatch.setattr(server.service, "begin", lambda asked: begun.release() or begin(asked))
         first.begin("POST", "/act", ASK)
         assert backend.thinking.wait(10)
         second.begin("POST", "/act", ASK)
-        assert begun.acquire(timeout=10)
-        assert begun.acquire(timeout=10)
+        eventually(lambda: len(server.worker._queue) == 1)
         threading.Timer(0.1, backend.go.set).start()
         server.stop()
         assert first.end()[0] == 200
@@ -324,16 +337,76 @@ def test_who_stays_connected_does_not_hold_up_the_end():
             idle.ask("GET", "/health")
 
 
-def test_a_backend_that_cannot_be_connected_ends_it(monkeypatch: pytest.MonkeyPatch):
-    backend = GoldenBackend()
+class Loads(GoldenBackend):
+    """Loads until it is told how that ends."""
 
-    def refuse() -> PolicyInfo:
-        raise BackendUnavailable("the model is not there")
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.failure: BackendUnavailable | None = None
 
-    monkeypatch.setattr(backend, "connect", refuse)
-    with running(backend) as server:
-        server.join()
-        assert str(server.error) == "the model is not there"
+    def connect(self) -> PolicyInfo:
+        assert self.go.wait(PATIENCE_S)
+        if self.failure is not None:
+            raise self.failure
+        return super().connect()
+
+
+def test_it_says_that_the_policy_is_being_loaded_and_answers_once_it_is():
+    backend = Loads()
+    with running(backend, ready=False) as server, client(server) as one, client(server) as asking:
+        asking.begin("POST", "/act", ASK)
+        status, told = one.ask("GET", "/health")
+        assert (status, told["status"]) == (503, "loading")
+        backend.go.set()
+        assert asking.end()[0] == 200
+        status, told = one.ask("GET", "/health")
+        assert (status, told["status"], told["detail"]) == (200, "healthy", "golden")
+
+
+def test_it_says_why_the_policy_cannot_be_loaded():
+    backend = Loads()
+    backend.failure = BackendUnavailable("the model is not there")
+    with running(backend, ready=False) as server, client(server) as one:
+        backend.go.set()
+        eventually(lambda: one.ask("GET", "/health")[1]["status"] != "loading")
+        status, told = one.ask("GET", "/health")
+        assert (status, told["status"]) == (503, "failed")
+        assert told["detail"] == "the model is not there"
+
+
+def test_nothing_new_is_taken_on_while_it_drains():
+    backend = Slow()
+    with running(backend) as server, client(server) as first, client(server) as late:
+        first.begin("POST", "/act", ASK)
+        assert backend.thinking.wait(10)
+        drained = server.worker.drain()
+        ending = (503, {"detail": "the server is ending"})
+        assert [late.ask("POST", path, ASK) for path in ("/act", "/reset")] == [ending] * 2
+        status, told = late.ask("GET", "/health")
+        assert (status, told["status"]) == (503, "ending")
+        assert not drained.done()
+        backend.go.set()
+        drained.result(PATIENCE_S)
+        server.stop()
+        assert first.end()[0] == 200
+
+
+def test_the_last_replies_go_out_before_run_returns(monkeypatch: pytest.MonkeyPatch):
+    send, sending = http_front._Connection._send, threading.Event()
+
+    def slowly(connection: Any, reply: HttpReply) -> None:
+        sending.set()
+        time.sleep(0.1)
+        send(connection, reply)
+
+    monkeypatch.setattr(http_front._Connection, "_send", slowly)
+    with running(GoldenBackend()) as server, client(server) as one:
+        one.begin("POST", "/act", ASK)
+        assert sending.wait(PATIENCE_S)
+        server.stop()
+        assert server.front._server._served == set()
+        assert one.end()[0] == 200
 
 
 def test_an_address_that_cannot_be_is_named():
@@ -344,6 +417,23 @@ def test_an_address_that_cannot_be_is_named():
         Running(GoldenBackend(), port=server.port)
     with pytest.raises(ConfigError, match=r"cannot listen at http://\[2001:db8::1\]:0"):
         Running(GoldenBackend(), host="2001:db8::1")
+
+
+def test_who_watches_has_a_port_of_its_own():
+    worker = PolicyWorker(Sessions(GoldenBackend()))
+    status = Status(lambda: Health(worker.state, worker.detail), Metrics())
+    front = HttpFront(StatusService(status), worker, host="127.0.0.1", port=0, max_bytes=100)
+    server = RunningFront(front, worker)
+    try:
+        with urllib.request.urlopen(f"{front.address}/health", timeout=PATIENCE_S) as reply:
+            assert json.loads(reply.read())["detail"] == "golden"
+        with urllib.request.urlopen(f"{front.address}/metrics", timeout=PATIENCE_S) as reply:
+            assert reply.getheader("Content-Type").startswith("text/plain; version=")
+            assert b'vla_ros_state{state="ready"} 1.0' in reply.read()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{front.address}/act", data=ASK[:50], timeout=PATIENCE_S)
+    finally:
+        server.stop()
 
 
 def test_what_was_asked_is_not_printed(capfd: pytest.CaptureFixture[str]):

@@ -13,10 +13,15 @@ from test.support.golden_backend import GoldenBackend
 from test.support.gr00t_samples import INSTRUCTION, POLICY, STAMP_NS, moves, observation, policy
 from test.support.lerobot_client import CAMERAS, STATE_VALUES, setup, shown, values
 from test.support.lerobot_peers import CHECKPOINT, LEROBOT_POLICY, STATE
-from vla_ros.core.errors import BackendUnavailable, ConfigError, VlaRosError, WireFormatError
-from vla_ros.serving.lerobot_service import FORGOTTEN_AFTER_S, MAX_CLIENTS, LeRobotService, Terms
-from vla_ros.serving.sessions import Sessions
-from vla_ros.wire.lerobot.actions import decode_actions
+from vla_ros.core.errors import ConfigError, WireFormatError
+from vla_ros.serving.lerobot_service import (
+    FORGOTTEN_AFTER_S,
+    MAX_CLIENTS,
+    LeRobotService,
+    Seen,
+    Terms,
+)
+from vla_ros.wire.lerobot.actions import TimedActions, decode_actions
 from vla_ros.wire.lerobot.observation import TimedObservation, encode_observation
 from vla_ros.wire.lerobot.protobuf import decode_data, encode_data
 
@@ -24,12 +29,15 @@ MAX_BYTES = 1_000_000
 MIXED = (STATE[5], *STATE[:5])
 
 
-def backend(text: str = LEROBOT_POLICY) -> GoldenBackend:
-    return GoldenBackend(policy=policy(text))
+def service(text: str = LEROBOT_POLICY, **options: Any) -> LeRobotService:
+    return LeRobotService(policy(text), **{"max_bytes": MAX_BYTES, **options})
 
 
-def service(made: GoldenBackend | None = None, **options: Any) -> LeRobotService:
-    return LeRobotService(Sessions(made or backend()), **{"max_bytes": MAX_BYTES, **options})
+def act(ours: LeRobotService, seen: Seen, made: GoldenBackend | None = None) -> TimedActions:
+    """What is answered to an observation."""
+    asked = ours.inference(seen)
+    chunk = (made or GoldenBackend(policy=policy(LEROBOT_POLICY))).infer(asked.observation)
+    return decode_actions(decode_data(asked.answer(chunk)))
 
 
 def without(*names: str) -> bytes:
@@ -153,9 +161,9 @@ def test_nothing_that_is_sent_is_run():
 
 
 def test_actions_are_answered():
-    made = backend()
-    ours = service(made)
-    answer = decode_actions(decode_data(ours.act("a", ours.read(shown(40), Terms(STATE, 100)))))
+    made = GoldenBackend(policy=policy(LEROBOT_POLICY))
+    ours = service()
+    answer = act(ours, ours.read(shown(40), Terms(STATE, 100)), made)
 
     np.testing.assert_array_equal(answer.actions, moves())
     assert answer.actions.dtype == np.float32
@@ -167,15 +175,24 @@ def test_actions_are_answered():
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (15, 15), (16, 16), (17, 16), (None, 16)])
 def test_as_many_actions_are_answered_as_are_wanted(count: int | None, expected: int):
     ours = service()
-    answer = decode_actions(decode_data(ours.act("a", ours.read(shown(), Terms(STATE, count)))))
+    answer = act(ours, ours.read(shown(), Terms(STATE, count)))
     assert len(answer.actions) == expected
+
+
+def test_who_must_go_has_nothing_left_and_is_asked_whether_it_still_waits():
+    ours = service()
+    read = [ours.read(shown(must_go=must_go), Terms()) for must_go in (True, False)]
+    asked = [ours.inference(seen, wanted=lambda: False) for seen in read]
+    assert [one.runs_out_in_s for one in asked] == [0.0, None]
+    assert not asked[0].wanted()
+    assert ours.inference(read[0]).wanted()
 
 
 def columns(terms: Terms, data: bytes | None = None, text: str = LEROBOT_POLICY) -> np.ndarray:
     """The first action that is answered."""
-    ours = service(backend(text))
-    answer = ours.act("a", ours.read(data or shown(), terms))
-    row: np.ndarray = decode_actions(decode_data(answer)).actions[0]
+    ours = service(text)
+    made = GoldenBackend(policy=policy(text))
+    row: np.ndarray = act(ours, ours.read(data or shown(), terms), made).actions[0]
     return row
 
 
@@ -212,7 +229,7 @@ def test_an_order_that_does_not_tell_that_of_the_actions_is_refused():
     np.testing.assert_array_equal(columns(Terms(STATE), text=FEWER), moves()[0])
     flipped = (STATE[1], STATE[0], *STATE[2:])
     with pytest.raises(ConfigError, match=r"must be in the order joint_0\.pos, .* found joint_1"):
-        service(backend(FEWER)).read_setup(setup(flipped))
+        service(FEWER).read_setup(setup(flipped))
 
 
 def test_units_are_the_policys():
@@ -220,26 +237,11 @@ def test_units_are_the_policys():
     degrees = {
         name: float(np.degrees(value)) for name, value in zip(STATE, STATE_VALUES, strict=True)
     }
-    made = backend(text)
-    ours = service(made)
-    answer = ours.act("a", ours.read(shown(**degrees), Terms()))
+    made = GoldenBackend(policy=policy(text))
+    ours = service(text)
+    answer = act(ours, ours.read(shown(**degrees), Terms()), made)
     np.testing.assert_allclose(made.seen[0].state, STATE_VALUES)
-    given = decode_actions(decode_data(answer)).actions
-    np.testing.assert_allclose(given, np.degrees(moves()), rtol=1e-5)
-
-
-def test_what_the_policy_fails_with_is_passed_on():
-    made = backend()
-    ours = service(made)
-    seen = ours.read(shown(), Terms())
-    made.error = BackendUnavailable("nobody listens there")
-    with pytest.raises(BackendUnavailable, match="nobody listens there"):
-        ours.act("a", seen)
-    with pytest.raises(VlaRosError):
-        ours.reset("a")
-    made.error = None
-    ours.reset("a")
-    assert made.resets == 1
+    np.testing.assert_allclose(answer.actions, np.degrees(moves()), rtol=1e-5)
 
 
 def test_the_newest_observation_of_each_client_waits():
@@ -291,15 +293,17 @@ def test_so_many_clients_have_room_and_who_is_silent_makes_some():
         assert ours.admit(f"{index}", 0.0)
     assert not ours.admit("late", 1.0)
     assert ours.admit("0", 2.0)
-    ours.forget(FORGOTTEN_AFTER_S - 0.1)
+    assert ours.forget(FORGOTTEN_AFTER_S - 0.1) == []
     assert not ours.admit("late", 3.0)
-    ours.forget(FORGOTTEN_AFTER_S)
+    # Who is being answered is not silent.
+    silent = ours.forget(FORGOTTEN_AFTER_S, busy=("2",))
+    assert sorted(silent, key=int) == ["1", *(f"{index}" for index in range(3, MAX_CLIENTS))]
     assert ours.admit("late", 3.0)
-    assert ours.terms("0") == Terms()
+    assert ours.terms("0") == ours.terms("2") == Terms()
     assert ours.take("1") is None
     assert not ours.waiting("1")
 
 
 def test_a_policy_that_is_none_of_lerobots_is_refused():
     with pytest.raises(ConfigError, match=r"policy\.yaml: LeRobot's clients need the section"):
-        service(backend(POLICY))
+        service(POLICY)

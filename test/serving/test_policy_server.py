@@ -21,12 +21,10 @@ from test.support.zmq_peers import serving
 from vla_ros.backends.gr00t_http import Backend as HttpBackend
 from vla_ros.backends.gr00t_http import HttpConfig
 from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
-from vla_ros.backends.hold import HoldConfig
 from vla_ros.backends.lerobot_grpc import Backend as LeRobotBackend
 from vla_ros.backends.lerobot_grpc import LeRobotConfig
-from vla_ros.backends.replay import ReplayConfig
-from vla_ros.core.errors import ConfigError, RemotePolicyError
-from vla_ros.serving.policy_server import is_loopback, main, parse_options, parser
+from vla_ros.core.errors import RemotePolicyError
+from vla_ros.serving.policy_server import main
 from vla_ros.wire.gr00t.wires import Gr00tWire
 from vla_ros.wire.lerobot.methods import GET_ACTIONS
 
@@ -67,7 +65,7 @@ def test_a_policy_is_served_until_the_signal(facts: list[str]):
     for number in (signal.SIGTERM, signal.SIGINT) * 3:
         with policy_server(*facts) as (server, port):
             ours = backend(port)
-            assert ours.connect().description.endswith("wire B")
+            assert "wire B" in ours.connect().description
             chunk = ours.infer(observation())
             ours.reset()
             server.process.send_signal(number)
@@ -262,58 +260,3 @@ def test_what_is_told_wrong_is_named(
 ):
     assert main([*facts, "--port", "0", *options]) == 2
     assert text in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        (["--port", "65536"], "must be int of 0 to 65535, found '65536'"),
-        (["--port", "x"], "must be int of 0 to 65535, found 'x'"),
-        (["--latency-ms", "-1"], "must be float of 0 to 600000, found '-1'"),
-        (["--latency-jitter-ms", "nan"], "must be float of 0 to 600000, found 'nan'"),
-        (["--max-message-mib", "0"], "must be float of 0.001 to 1024, found"),
-        (["--modality-wire", "T"], "invalid choice: 'T'"),
-        (["--backend", "base"], "invalid choice: 'base'"),
-        (["--protocol", "grpc"], "invalid choice: 'grpc'"),
-    ],
-)
-def test_arguments_that_cannot_be_are_named(
-    facts: list[str], options: list[str], text: str, capsys: pytest.CaptureFixture[str]
-):
-    with pytest.raises(SystemExit) as ended:
-        parser().parse_args([*facts, *options])
-    assert ended.value.code == 2
-    assert text in capsys.readouterr().err
-
-
-def test_options_are_read_as_their_parameter_wants():
-    given = ["host=127.0.0.2", "port=5556", "timeout_s=1", "api_token=12 = 12"]
-    assert parse_options(Gr00tConfig, given) == {
-        "host": "127.0.0.2", "port": 5556, "timeout_s": 1, "api_token": "12 = 12",
-    }  # fmt: skip
-    assert parse_options(ReplayConfig, ["recording=a=b.npz"]) == {"recording": "a=b.npz"}
-    assert parse_options(HoldConfig, []) == {}
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        (["port"], "'port': must be NAME=VALUE"),
-        (["port=1", "port=2"], "'port=2': must be NAME=VALUE, and each name stand once"),
-        (["port=[1"], r"'port=\[1': is not YAML"),
-    ],
-)
-def test_options_that_cannot_be_read_are_named(given: list[str], text: str):
-    with pytest.raises(ConfigError, match=text):
-        parse_options(Gr00tConfig, given)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True), ("127.3.2.1", True), ("localhost", True), ("::1", True),
-        ("0.0.0.0", False), ("*", False), ("10.0.0.7", False), ("robot.local", False),
-    ],
-)  # fmt: skip
-def test_loopback_is_known(host: str, loopback: bool):
-    assert is_loopback(host) is loopback

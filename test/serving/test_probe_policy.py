@@ -18,8 +18,7 @@ from test.support.lerobot_peers import LEROBOT_POLICY
 from test.support.programs import PATIENCE_S, policy_server, program
 from test.support.served import served
 from test.support.zmq_peers import serving
-from vla_ros.core.errors import ConfigError
-from vla_ros.serving.probe_policy import main, parse_address
+from vla_ros.serving.probe_policy import main
 from vla_ros.wire.gr00t.message import encode_reply
 from vla_ros.wire.gr00t.wires import Gr00tWire
 
@@ -228,14 +227,3 @@ def test_what_is_told_wrong_is_named(
 ):
     assert main([*facts(POLICY), *options]) == 2
     assert text in caplog.text
-
-
-@pytest.mark.parametrize("text", ["gpu-box", ":5555", "gpu-box:", "gpu-box:0", "gpu-box:65536", ""])
-def test_an_address_that_is_none_is_named(text: str):
-    with pytest.raises(ConfigError, match="--address must be HOST:PORT"):
-        parse_address(text)
-
-
-def test_addresses_are_read():
-    assert parse_address("10.0.0.7:5555") == ("10.0.0.7", 5555)
-    assert parse_address("[fe80::1]:80") == ("fe80::1", 80)

@@ -87,6 +87,14 @@ def test_the_table_has_it_all():
     assert json.loads(json.dumps(told)) == told
 
 
+def test_the_size_of_images_is_told():
+    text = POLICY.replace("{camera: head}", "{camera: head, size: [224, 320], resize: pad}")
+    told = made(answer(), text=text)
+
+    assert told["shown"]["resized"] == {"front": {"size": [224, 320], "resize": "pad"}}
+    assert table(told).splitlines()[2].startswith("shown    front (pad to 224x320), wrist; single")
+
+
 def test_values_beyond_the_limits_are_counted_and_told():
     actions = moves().astype(float)
     actions[:3, 1] = 9.5

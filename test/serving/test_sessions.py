@@ -172,3 +172,13 @@ def test_episodes_of_two_robots_do_not_disturb_each_other():
     # One and the same policy for both would mix them up.
     shared = Noting()
     assert not all(same(shared, *turn) for _, *turn in turns)
+
+
+def test_another_backend_knows_nobody():
+    made, family, _ = sessions()
+    made.backend(b"a")
+    other = OwnBackend()
+    made.replace(other)
+    assert [one.closes for one in family] == [1, 1]
+    assert made.shared is other
+    assert made.backend(b"a") is other.family[1]

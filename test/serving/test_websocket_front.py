@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,11 +24,11 @@ from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyErr
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.serving import websocket_front
 from vla_ros.serving.openpi_service import OpenpiService
-from vla_ros.serving.policy_worker import MAX_WAITING
+from vla_ros.serving.policy_worker import PolicyWorker
 from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.websocket_front import WebsocketFront
 from vla_ros.wire.openpi.reply import decode_answer, decode_metadata
-from vla_ros.wire.openpi.request import encode_observation
+from vla_ros.wire.openpi.request import encode_observation, encode_reset
 
 ASK = encode_observation(given())
 MAX_BYTES = 100_000
@@ -50,8 +51,15 @@ class Slow(GoldenBackend):
         return super().infer(observation, prefix)
 
 
-class Missing(GoldenBackend):
+class Loads(GoldenBackend):
+    """Loads until it is told to fail."""
+
+    def __init__(self) -> None:
+        super().__init__(robot=robot(), policy=policy())
+        self.go = threading.Event()
+
     def connect(self) -> PolicyInfo:
+        assert self.go.wait(PATIENCE_S)
         raise BackendUnavailable("the model is not there")
 
 
@@ -64,16 +72,19 @@ def quick(kind: type[GoldenBackend] = GoldenBackend) -> Any:
 class Running(RunningFront):
     """One with a service over a backend."""
 
-    def __init__(self, backend: GoldenBackend, *, port: int = 0, **options: Any) -> None:
-        sessions = Sessions(backend)
-        service = OpenpiService(
-            sessions, api_token=options.pop("api_token", None), max_bytes=MAX_BYTES
-        )
-        super().__init__(
-            WebsocketFront(
-                service, sessions, host="127.0.0.1", port=port, max_bytes=MAX_BYTES, **options
-            )
-        )
+    def __init__(
+        self,
+        backend: GoldenBackend,
+        *,
+        port: int = 0,
+        api_token: str | None = None,
+        ready: bool = True,
+        **options: Any,
+    ) -> None:
+        worker = PolicyWorker(Sessions(backend), **options)
+        service = OpenpiService(backend.policy, api_token=api_token, max_bytes=MAX_BYTES)
+        front = WebsocketFront(service, worker, host="127.0.0.1", port=port, max_bytes=MAX_BYTES)
+        super().__init__(front, worker, ready=ready)
         self.port = int(self.front.address.rpartition(":")[2])
 
 
@@ -178,11 +189,27 @@ def test_errors_are_texts_and_end_the_connection(run: Callable[..., Running]):
         assert isinstance(ask(client), bytes)
 
 
+def health(running: Running) -> tuple[int, bytes]:
+    """What it says of itself to who asks over HTTP."""
+    url = running.front.address.replace("ws", "http") + "/healthz"
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+
+
 def test_health_and_token(run: Callable[..., Running]):
     running = run(quick(), api_token="geheim")
-    url = running.front.address.replace("ws", "http") + "/healthz"
-    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
-        assert (reply.status, reply.read()) == (200, b"OK\n")
+    assert health(running) == (200, b"OK\n")
     with pytest.raises(InvalidStatus, match="401"), connected(running):
         pass
     with connected(running, additional_headers={"Authorization": "Api-Key geheim"}) as client:
@@ -203,20 +230,39 @@ def test_there_are_so_many_connections(
 
 def test_who_asks_too_much_is_told(run: Callable[..., Running]):
     backend = Slow()
-    running = run(backend)
+    running = run(backend, max_waiting=2)
     with connected(running) as first, ExitStack() as others:
         first.send(ASK)
         assert backend.thinking.wait(PATIENCE_S)
         # Each connection waits to be reset, after what the policy thinks about.
-        for _ in range(MAX_WAITING - 1):
+        for _ in range(2):
             others.enter_context(connected(running))
+        eventually(lambda: len(running.worker._resets) == 2)
         with connected(running) as last:
-            text = last.recv(PATIENCE_S)
-            assert text == f"the server is busy: {MAX_WAITING} requests are waiting already"
+            assert last.recv(PATIENCE_S) == "the server is overloaded: 2 resets are waiting"
             assert closed_with(last) == 1011
         backend.go.set()
         assert isinstance(first.recv(PATIENCE_S), bytes)
-    assert backend.threads == {"policy_0"}
+    assert backend.threads == {"policy"}
+
+
+def test_observations_that_too_many_clients_show_are_refused(run: Callable[..., Running]):
+    backend = Slow()
+    running = run(backend, max_waiting=1)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(running)) for _ in range(3)]
+        for client in clients:
+            # Answered: its episode has begun.
+            client.send(encode_reset("x"))
+            assert isinstance(client.recv(PATIENCE_S), (bytes, str))
+        clients[0].send(ASK)
+        assert backend.thinking.wait(PATIENCE_S)
+        clients[1].send(ASK)
+        eventually(lambda: len(running.worker._queue) == 1)
+        assert ask(clients[2]) == "the server is overloaded: 1 clients are waiting"
+        assert closed_with(clients[2]) == 1011
+        backend.go.set()
+        assert all(isinstance(client.recv(PATIENCE_S), bytes) for client in clients[:2])
 
 
 def test_each_client_has_a_policy_of_its_own_that_goes_with_it(run: Callable[..., Running]):
@@ -226,10 +272,7 @@ def test_each_client_has_a_policy_of_its_own_that_goes_with_it(run: Callable[...
         for client in (one, two):
             assert ask(client)
         assert [each.resets for each in first.family] == [0, 1, 1]
-    gone_by_s = time.monotonic() + PATIENCE_S
-    while not all(each.closes for each in first.family[1:]):
-        assert time.monotonic() < gone_by_s
-        time.sleep(0.01)
+    eventually(lambda: all(each.closes for each in first.family[1:]))
 
 
 def test_a_hanging_policy_does_not_hold_the_end(run: Callable[..., Running]):
@@ -245,10 +288,32 @@ def test_a_hanging_policy_does_not_hold_the_end(run: Callable[..., Running]):
     backend.go.set()
 
 
-def test_a_policy_that_cannot_be_connected_ends_the_server(run: Callable[..., Running]):
-    running = run(Missing(robot=robot(), policy=policy()))
-    running.join()
-    assert "not there" in str(running.error)
+def test_a_front_that_is_stopped_before_its_worker_waits_for_nobody(run: Callable[..., Running]):
+    backend = Slow()
+    running = run(backend)
+    with connected(running) as client:
+        client.send(ASK)
+        assert backend.thinking.wait(PATIENCE_S)
+        started_s = time.monotonic()
+        running.front.stop()
+        running.join()
+        assert time.monotonic() - started_s < 2.0
+        assert closed_with(client) in (1001, 1006)
+    backend.go.set()
+
+
+def test_health_tells_loading_from_failed_from_ending(run: Callable[..., Running]):
+    backend = Loads()
+    running = run(backend, ready=False)
+    assert health(running) == (503, b"loading\n")
+    with connected(running):
+        backend.go.set()
+        eventually(lambda: health(running) == (503, b"failed\n"))
+    well = run(quick())
+    well.worker.drain()
+    assert health(well) == (503, b"ending\n")
+    with connected(well) as client:
+        assert client.recv(PATIENCE_S) == "the server is ending"
 
 
 def test_an_address_that_is_taken_is_refused(run: Callable[..., Running]):

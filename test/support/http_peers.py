@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from test.support.gr00t_samples import INSTRUCTION_KEY, moves
+from test.support.running_front import RunningFront
 from vla_ros.backends.base import PolicyBackend
-from vla_ros.core.errors import BackendUnavailable
 from vla_ros.serving.gr00t_http_service import Gr00tHttpService
 from vla_ros.serving.http_front import HttpFront
+from vla_ros.serving.policy_worker import PolicyWorker
 from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.status_service import Health, Status
 
 MAX_BYTES = 100_000
 
@@ -115,35 +117,42 @@ def answering(
         thread.join(10)
 
 
-class Running:
-    """A front of ours that runs in a thread of its own."""
+class Running(RunningFront):
+    """A front of ours over a backend.
+
+    Attributes:
+        service: What answers.
+        port: Where it listens.
+    """
 
     def __init__(
-        self, backend: PolicyBackend, *, api_token: str | None = None, port: int = 0, **options: Any
+        self,
+        backend: PolicyBackend,
+        *,
+        api_token: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ready: bool = True,
+        **options: Any,
     ) -> None:
-        sessions = Sessions(backend)
-        self.service = Gr00tHttpService(sessions, api_token=api_token, max_bytes=MAX_BYTES)
-        settings = {"host": "127.0.0.1", "port": port, "max_bytes": MAX_BYTES, **options}
-        self.front = HttpFront(self.service, sessions, **settings)
-        self.port = int(self.front.address.rpartition(":")[2])
-        self.ended: bool | None = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        """Start it.
 
-    def _run(self) -> None:
-        try:
-            self.ended = self.front.run()
-        except BackendUnavailable as error:
-            self.error = error
-
-    def stop(self) -> None:
-        self.front.stop()
-        self.join()
-
-    def join(self) -> None:
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+        Args:
+            backend: What is served.
+            api_token: Of the service.
+            host: Where to listen.
+            port: 0 takes a free one.
+            ready: See ``RunningFront``.
+            options: Of the worker.
+        """
+        worker = PolicyWorker(Sessions(backend), **options)
+        status = Status(lambda: Health(worker.state, worker.detail))
+        self.service = Gr00tHttpService(
+            backend.policy, status, api_token=api_token, max_bytes=MAX_BYTES
+        )
+        front = HttpFront(self.service, worker, host=host, port=port, max_bytes=MAX_BYTES)
+        self.port = int(front.address.rpartition(":")[2])
+        super().__init__(front, worker, ready=ready)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
@@ -83,7 +84,11 @@ def policy_server(
 ) -> Iterator[tuple[Program, int]]:
     """A policy server that is ready, and its port."""
     command = ["-m", "vla_ros.serving.policy_server", "--port", str(port), *arguments]
-    with program(command, **environment) as started:
+    # One that is killed leaves its local socket there.
+    with (
+        TemporaryDirectory() as temporary,
+        program(command, **{"TMPDIR": temporary, **environment}) as started,
+    ):
         found = started.wait_for(r"listening at [^ ]+:(\d+)")
         started.wait_for(r"ready: ")
         yield started, int(found[1])

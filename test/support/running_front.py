@@ -1,44 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's front that runs in a thread of its own."""
+"""A server's front that runs in a thread of its own, before a worker that runs too."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from vla_ros.core.errors import BackendUnavailable
+from vla_ros.serving.policy_worker import PolicyWorker
 
 _LONG_S = 10.0
 
 
 class RunningFront:
-    """Runs a front until it is stopped.
+    """Runs both until it is stopped.
 
     Attributes:
         front: What runs.
-        ended: What ``run`` returned; None while it runs, and where it failed.
-        error: What it failed with.
+        worker: What does what is asked of it.
+        ended: Whether the backend let go in time; None while it runs.
     """
 
-    def __init__(self, front: Any) -> None:
+    def __init__(self, front: Any, worker: PolicyWorker, *, ready: bool = True) -> None:
+        """Start both.
+
+        Args:
+            front: It, listening.
+            worker: It, not started.
+            ready: Whether to wait until the policy is connected.
+        """
         self.front = front
+        self.worker = worker
         self.ended: bool | None = None
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        connected = worker.start()
+        if ready:
+            connected.result(_LONG_S)
+        self._thread = threading.Thread(target=front.run)
         self._thread.start()
 
-    def _run(self) -> None:
-        try:
-            self.ended = self.front.run()
-        except BackendUnavailable as error:
-            self.error = error
-
     def stop(self) -> None:
-        """Stop it, and wait for its end."""
+        """End both in a server's order, and wait for it."""
+        ended = self.worker.end()
+        self.ended = ended if self.ended is None else self.ended
         self.front.stop()
         self.join()
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for the front's end."""
         self._thread.join(_LONG_S)
         assert not self._thread.is_alive()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vla_ros.backends.base import PolicyBackend
-from vla_ros.serving.fronts import make_front
-from vla_ros.serving.policy_server import parser
+from vla_ros.serving.policy_server import make_server
+from vla_ros.serving.server_options import parser
 
 
 @contextmanager
@@ -21,12 +21,13 @@ def served(backend: PolicyBackend, *options: str) -> Iterator[int]:
         options: Of policy_server.
     """
     given = ["--robot", "its own", "--policy", "its own", "--port", "0", *options]
-    front = make_front(parser().parse_args(given), backend)
-    thread = threading.Thread(target=front.run)
+    server, reloader = make_server(parser().parse_args(given), backend)
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield int(front.address.rpartition(":")[2])
+        yield int(server.fronts[0].address.rpartition(":")[2])
     finally:
-        front.stop()
+        server.stop()
         thread.join(10)
+        reloader.close()
         assert not thread.is_alive()

@@ -17,10 +17,10 @@ class Server:
 
     Attributes:
         port: Where it listens.
-        requests: What has come in.
+        requests: What has come in, of those in several parts the first.
     """
 
-    def __init__(self, answer: Callable[[bytes], bytes | list[Frames] | None], port: int) -> None:
+    def __init__(self, answer: Callable[..., bytes | list[Frames] | None], port: int) -> None:
         self._answer = answer
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -44,21 +44,26 @@ class Server:
         while not self._ended.is_set():
             if not self._socket.poll(10):
                 continue
-            *envelope, request = self._socket.recv_multipart()
+            name, *frames = self._socket.recv_multipart()
+            start = frames.index(b"") + 1
+            request, *rest = frames[start:]
             self.requests.append(request)
-            answer = self._answer(request)
+            answer = self._answer(request, *rest)
             if isinstance(answer, bytes):
-                answer = [[*envelope[1:], answer]]
-            for frames in answer or []:
+                answer = [[*frames[:start], answer]]
+            for reply in answer or []:
                 with suppress(zmq.ZMQError):
-                    self._socket.send_multipart([envelope[0], *frames])
+                    self._socket.send_multipart([name, *reply])
 
 
 @contextmanager
 def serving(
-    answer: Callable[[bytes], bytes | list[Frames] | None], *, port: int = 0
+    answer: Callable[..., bytes | list[Frames] | None], *, port: int = 0
 ) -> Iterator[Server]:
-    """A server whose answers a function gives: bytes, raw messages, or None for silence."""
+    """A server whose answers a function gives: bytes, raw messages, or None for silence.
+
+    It is called with the parts of a request.
+    """
     server = Server(answer, port)
     try:
         yield server

@@ -19,6 +19,7 @@ from vla_ros.wire.msgpack_tree import (
     Parts,
     bin_header,
     pack,
+    pack_pieces,
     unpack,
 )
 
@@ -60,6 +61,14 @@ def test_tuples_are_lists_and_bytes_are_read():
 def test_arrays_are_the_wires_affair():
     assert pack([np.zeros(2, np.uint8)], encode) == b"\x91\x81\xc4\x02at\xaamessage[0]"[:-1] + b"\0"
     np.testing.assert_array_equal(read([{b"array": 1}])[0], [1, 2])
+
+
+def test_pieces_are_what_is_joined():
+    array = np.arange(3, dtype=np.uint8)
+
+    pieces = pack_pieces({"a": [1, array], "b": None}, encode)
+    assert b"".join(pieces) == pack({"a": [1, array], "b": None}, encode)
+    assert pieces[-3] == b"\0"
 
 
 @pytest.mark.parametrize("length", [0, 255, 256, 65535, 65536, 1 << 20])

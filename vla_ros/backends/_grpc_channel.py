@@ -13,10 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
 from vla_ros.core.errors import BackendError, BackendSilent, BackendUnavailable, RemotePolicyError
+from vla_ros.wire.lerobot.methods import STILL_THERE
 
 _OPTIONS = (
     # A robot's network is its own, whatever proxy the environment names for the web.
@@ -166,7 +168,9 @@ class GrpcChannel:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return self._silent(method, waited_s)
         if code in _GONE:
-            self.close()
+            told: Iterable[Any] = error.trailing_metadata() or ()
+            if STILL_THERE not in told:
+                self.close()
             return BackendUnavailable(f"{self.address}: {words}")
         return RemotePolicyError(f"{self.address}: {_name(method)}: {code.name}: {words}")
 

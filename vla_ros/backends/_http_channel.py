@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vla_ros.backends._patience import Backoff, ChannelTimes
+from vla_ros.core.addresses import join_address
 from vla_ros.core.errors import BackendSilent, BackendUnavailable, WireFormatError
 
 _READ_BYTES = 256 * 1024
@@ -55,7 +56,7 @@ class HttpChannel:
             times: How patient to be.
             max_bytes: A longer answer loses the connection.
         """
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.address = f"http://{join_address(host, port)}"
         self._host, self._port = host, port
         self._times = times
         self._max_bytes = max_bytes
@@ -176,6 +177,9 @@ class HttpChannel:
         while True:
             if stream is not None:
                 stream.settimeout(max(deadline_s - time.monotonic(), 1e-3))
+                # Some servers, Ray's proxy is one, hold a body back until the headers are
+                # acknowledged, which Linux would put off for 40 ms.
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             part = response.read1(_READ_BYTES)
             if not part:
                 break

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 
 from vla_ros.core.errors import BackendUnavailable
-from vla_ros.core.params import param
 
 _MAX_DOUBLINGS = 16
 
@@ -28,39 +27,6 @@ class ChannelTimes:
     drain_s: float = 30.0
     backoff_s: float = 0.25
     backoff_max_s: float = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class PatientConfig:
-    """The parameters of a backend that is patient with a connection."""
-
-    timeout_s: float = param(5.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
-    connect_timeout_s: float = param(
-        1.0, "Longest time that a connection may take to be made [s].", ge=0.01, le=60.0
-    )
-    drain_timeout_s: float = param(
-        30.0,
-        "How long a late answer is waited for, before another request is sent [s].",
-        ge=0.1,
-        le=600.0,
-    )
-    backoff_s: float = param(
-        0.25,
-        "Time to the next attempt after a failure; it doubles with each [s].",
-        ge=0.01,
-        le=60.0,
-    )
-    backoff_max_s: float = param(4.0, "The longest such time [s].", ge=0.01, le=600.0)
-
-    @property
-    def times(self) -> ChannelTimes:
-        """What the channel is told of it."""
-        return ChannelTimes(
-            connect_s=self.connect_timeout_s,
-            drain_s=self.drain_timeout_s,
-            backoff_s=self.backoff_s,
-            backoff_max_s=self.backoff_max_s,
-        )
 
 
 class Backoff:

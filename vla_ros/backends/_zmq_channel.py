@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Sequence
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -39,7 +40,7 @@ class ZmqChannel:
         """Keep the facts; the first call connects.
 
         Args:
-            address: ``tcp://host:port``.
+            address: ``tcp://host:port``, or ``ipc://path``.
             times: How patient to be.
             max_bytes: A longer answer loses the connection.
         """
@@ -68,8 +69,16 @@ class ZmqChannel:
         self._ready(deadline_s)
         return self._connection
 
-    def call(self, payload: bytes, deadline_s: float) -> bytes:
+    def call(
+        self, payload: bytes | memoryview, deadline_s: float, *, rest: Sequence[memoryview] = ()
+    ) -> bytes:
         """Send a request and wait for its answer.
+
+        Args:
+            payload: It, or its first part.
+            deadline_s: When the answer must be there.
+            rest: Its other parts. They are not copied: they must not change, even if no answer
+                came in time.
 
         Raises:
             BackendUnavailable: No answer before the deadline.
@@ -80,7 +89,7 @@ class ZmqChannel:
         started_s = time.monotonic()
         try:
             # Without a copy, a request with images gets there in half the time.
-            socket.send_multipart((name, b"", payload), zmq.NOBLOCK, copy=False)
+            socket.send_multipart((name, b"", payload, *rest), zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             raise self._fail(f"the request cannot be sent: {error}") from error
         self._pending, self._pending_until_s = name, started_s + self._times.drain_s
@@ -117,6 +126,8 @@ class ZmqChannel:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         socket.linger = 0
         socket.immediate = 1
+        # Else a name of both kinds might be looked for where nobody listens.
+        socket.ipv6 = "[" in self.address
         socket.setsockopt(zmq.MAXMSGSIZE, self._max_bytes)
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)

@@ -8,21 +8,20 @@ connection starts with a reset. One thread; no call blocks longer than ``timeout
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vla_ros.backends._patience import PatientConfig
+from vla_ros.backends._remote import PatientConfig, RemoteBackend
 from vla_ros.backends._zmq_channel import ZmqChannel
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ActionError, ConfigError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
 from vla_ros.core.past_frames import NOW
-from vla_ros.core.policy_io import actions_from, policy_input, split_columns
+from vla_ros.core.policy_io import actions_from, split_columns
 from vla_ros.wire.act.reply import decode_action, decode_done
 from vla_ros.wire.act.request import RESET, ActObservation, encode_observation
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
@@ -32,7 +31,6 @@ from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 class ActConfig(PatientConfig):
     """Where the policy server is, how patient to be with it, and what more it answers."""
 
-    host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(5555, "The policy server's port.", ge=1, le=65535)
     uncommanded: int = param(
         0,
@@ -44,7 +42,7 @@ class ActConfig(PatientConfig):
     timeout_s: float = param(2.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
 
 
-class Backend(PolicyBackend):
+class Backend(RemoteBackend):
     """Asks an ACT server."""
 
     Config = ActConfig
@@ -83,7 +81,7 @@ class Backend(PolicyBackend):
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
         """The action for an observation, as a chunk; see ``PolicyBackend``. No prefix is sent."""
         deadline_s = self._deadline()
-        given = policy_input(self.policy, observation)
+        given = self._given(observation)
         request = encode_observation(
             ActObservation(given.state_vector.astype(np.float32), given.video)
         )
@@ -123,11 +121,9 @@ class Backend(PolicyBackend):
         self._connection = 0
 
     def _new_channel(self) -> ZmqChannel:
-        address = f"tcp://{self._config.host}:{self._config.port}"
-        return ZmqChannel(address, times=self._config.times, max_bytes=DEFAULT_MAX_BYTES)
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._config.timeout_s
+        return ZmqChannel(
+            f"tcp://{self.address}", times=self._config.times, max_bytes=DEFAULT_MAX_BYTES
+        )
 
     def _reset(self, deadline_s: float) -> None:
         connection = self._channel.open(deadline_s)

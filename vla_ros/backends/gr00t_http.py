@@ -8,19 +8,18 @@ call blocks longer than ``timeout_s``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from vla_ros.backends._http_channel import HttpAnswer, HttpChannel
-from vla_ros.backends._patience import PatientConfig
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends._remote import PatientConfig, RemoteBackend
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, WireFormatError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
-from vla_ros.core.policy_io import actions_from, policy_input
+from vla_ros.core.policy_io import actions_from
 from vla_ros.wire.gr00t import http
 from vla_ros.wire.gr00t.action import decode_action
 from vla_ros.wire.gr00t.observation import encode_observation
@@ -38,7 +37,6 @@ _NOT_THERE = (404, 405)
 class HttpConfig(PatientConfig):
     """Where the policy server is, and how patient to be with it."""
 
-    host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(http.PORT, "The policy server's port.", ge=1, le=65535)
     api_token: str = param("", "What the server wants to hear to let anybody in; empty: nothing.")
     encoding: Literal["auto", "json", "msgpack"] = param(
@@ -46,7 +44,7 @@ class HttpConfig(PatientConfig):
     )
 
 
-class Backend(PolicyBackend):
+class Backend(RemoteBackend):
     """Asks a GR00T HTTP server."""
 
     Config = HttpConfig
@@ -80,9 +78,10 @@ class Backend(PolicyBackend):
         A prefix is sent along. NVIDIA's server ignores it.
         """
         deadline_s = self._deadline()
-        tree = encode_observation(policy_input(self.policy, observation), http.ARRANGEMENT)
+        tree = encode_observation(self._given(observation), http.ARRANGEMENT)
         self._handshake(deadline_s)
-        request = http.ActRequest(tree, encode_options(observation, prefix))
+        options = encode_options(observation, prefix, now_ns=self.now_ns())
+        request = http.ActRequest(tree, options)
         body = http.encode_act(request, self._content_type)
         sent_ns = self.now_ns()
         answer = self._ask("POST", http.ACT, deadline_s, body)
@@ -110,6 +109,10 @@ class Backend(PolicyBackend):
         if answer.status not in _NOT_THERE:
             _body(answer)
 
+    def check(self) -> None:
+        """Ask whether the server is well; one that loads or ends is not. See ``RemoteBackend``."""
+        _body(self._ask("GET", http.HEALTH, self._deadline()))
+
     def close(self) -> None:
         """Let go of the connection."""
         self._channel.close()
@@ -121,9 +124,6 @@ class Backend(PolicyBackend):
         return HttpChannel(
             config.host, config.port, times=config.times, max_bytes=DEFAULT_MAX_BYTES
         )
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._config.timeout_s
 
     def _handshake(self, deadline_s: float) -> Mapping[str, Any]:
         """Asks what the server can read, once for each connection; what it said."""

@@ -3,44 +3,45 @@
 
 Which of the three wires the server speaks is found out by one ``get_modality_config`` call for each
 connection, which also checks its policy's keys and horizon against the description: the server
-itself checks no dimension. One thread; no call blocks longer than ``timeout_s``.
+itself checks no dimension. One of ours is asked what more it can do, see ``_gr00t_link``. One
+thread; no call blocks longer than ``timeout_s``.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from vla_ros.backends._gr00t_client import Answer, Gr00tClient
-from vla_ros.backends._patience import PatientConfig
-from vla_ros.backends._zmq_channel import ZmqChannel
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends._gr00t_client import Answer
+from vla_ros.backends._gr00t_link import Gr00tLink, LinkConfig
+from vla_ros.backends._remote import RemoteBackend
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ConfigError, RemotePolicyError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
-from vla_ros.core.policy_io import PolicyInput, actions_from, policy_input
+from vla_ros.core.policy_io import PolicyInput, actions_from
 from vla_ros.wire.gr00t.action import decode_action
+from vla_ros.wire.gr00t.jpeg import JpegQuality
 from vla_ros.wire.gr00t.modality import check_modality
 from vla_ros.wire.gr00t.observation import encode_observation
 from vla_ros.wire.gr00t.options import encode_options
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
-from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 
 # What a server with the simulation wrapper says of a nested observation.
 _WANTS_FLAT = re.compile(r"key '(video|state)\..+' must be in observation")
+# More than that many images are seldom sent at once.
+_MAX_ENCODERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Gr00tConfig(PatientConfig):
-    """Where the policy server is, and how patient to be with it."""
+class Gr00tConfig(LinkConfig):
+    """Where the policy server is, how patient to be with it, and how observations get there."""
 
-    host: str = param("127.0.0.1", "The policy server's host.")
-    port: int = param(5555, "The policy server's port.", ge=1, le=65535)
-    api_token: str = param("", "What the server wants to hear to let anybody in; empty: nothing.")
     layout: Literal["auto", "nested", "flat"] = param(
         "auto",
         "How an observation's keys are arranged; flat is what a server with NVIDIA's simulation"
@@ -48,7 +49,7 @@ class Gr00tConfig(PatientConfig):
     )
 
 
-class Backend(PolicyBackend):
+class Backend(RemoteBackend):
     """Asks a GR00T policy server."""
 
     Config = Gr00tConfig
@@ -57,10 +58,13 @@ class Backend(PolicyBackend):
         """Keep the facts; see ``PolicyBackend``."""
         super().__init__(config, **facts)
         self._config = config
-        self._address = f"tcp://{config.host}:{config.port}"
-        self._client = self._new_client()
-        self._connection = 0
+        self._address = f"tcp://{self.address}"
+        self._link = Gr00tLink(config, address=self._address, now_ns=self.now_ns)
         self._arrangement = Arrangement(Gr00tWire.B, Layout.NESTED)
+        # Images that the policy file makes small have no colours to spare.
+        self._quality = JpegQuality(config.jpeg_quality, full_color=bool(self.policy.resizes))
+        # Has no thread before the first JPEG file.
+        self._encoders = _encoders()
 
     def connect(self) -> PolicyInfo:
         """Find out the server's wire, and check its policy against the description.
@@ -69,13 +73,14 @@ class Backend(PolicyBackend):
             BackendUnavailable: Nobody answered in time.
             RemotePolicyError: The server answered with an error, a wrong token for instance.
             WireFormatError: The answer follows none of the wires.
-            ConfigError: The policy there has other keys, history or horizon.
+            ConfigError: The policy there has other keys, history or horizon, or it takes images
+                otherwise than they are to be sent.
         """
         self.close()
         self._handshake(self._deadline())
         return PolicyInfo(
             description=f"GR00T policy server at {self._address},"
-            f" wire {self._arrangement.wire.value}"
+            f" wire {self._arrangement.wire.value}{self._link.told}"
         )
 
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
@@ -84,9 +89,9 @@ class Backend(PolicyBackend):
         A prefix is sent along in wires A6 and B. NVIDIA's servers ignore it.
         """
         deadline_s = self._deadline()
-        given = policy_input(self.policy, observation)
+        given = self._given(observation)
         self._handshake(deadline_s)
-        options = encode_options(observation, prefix)
+        options = encode_options(observation, prefix, now_ns=self.now_ns())
         try:
             answer = self._ask(given, options, deadline_s)
         except RemotePolicyError as error:
@@ -111,31 +116,23 @@ class Backend(PolicyBackend):
         deadline_s = self._deadline()
         self._handshake(deadline_s)
         if self._arrangement.wire is not Gr00tWire.A5:
-            self._client.reset(deadline_s)
+            self._link.client.reset(deadline_s)
+
+    def check(self) -> None:
+        """Ping the server; see ``RemoteBackend``. NVIDIA's answers when it is not inferring."""
+        self._link.client.ping(self._deadline())
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._client.channel.close()
-        self._client = self._new_client()
-        self._connection = 0
-
-    def _new_client(self) -> Gr00tClient:
-        return Gr00tClient(
-            ZmqChannel(self._address, times=self._config.times, max_bytes=DEFAULT_MAX_BYTES),
-            api_token=self._config.api_token or None,
-            max_bytes=DEFAULT_MAX_BYTES,
-            now_ns=self.now_ns,
-        )
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._config.timeout_s
+        self._link.close()
+        self._encoders.shutdown()
+        self._encoders = _encoders()
 
     def _handshake(self, deadline_s: float) -> None:
         """Asks what the policy takes and gives, once for each connection."""
-        connection = self._client.channel.open(deadline_s)
-        if connection == self._connection:
+        if self._link.open(deadline_s):
             return
-        modalities, wire = self._client.get_modality_config(deadline_s)
+        modalities, wire, is_ours = self._link.client.get_modality_config(deadline_s)
         check_modality(self.policy, modalities, server=self._address)
         if wire is Gr00tWire.A5:
             if self._config.layout == "nested":
@@ -147,13 +144,22 @@ class Backend(PolicyBackend):
         else:
             layout = Layout.FLAT if self._config.layout == "flat" else Layout.NESTED
             self._arrangement = Arrangement(wire, layout)
-        self._connection = connection
+        self._link.agree(is_ours=is_ours, deadline_s=deadline_s)
 
     def _may_be_flat(self) -> bool:
         return self._config.layout == "auto" and self._arrangement.layout is Layout.NESTED
 
     def _ask(self, given: PolicyInput, options: Mapping[str, Any], deadline_s: float) -> Answer:
-        tree = encode_observation(given, self._arrangement)
+        tree = encode_observation(
+            given,
+            self._arrangement,
+            jpeg=self._quality if self._link.jpeg else None,
+            each=self._encoders.map,
+        )
         wire = self._arrangement.wire
         data = tree if wire is Gr00tWire.A5 else {"observation": tree, "options": options}
-        return self._client.get_action(data, wire, deadline_s)
+        return self._link.client.get_action(data, wire, deadline_s, in_parts=self._link.in_parts)
+
+
+def _encoders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(_MAX_ENCODERS, os.cpu_count() or 1), "jpeg")

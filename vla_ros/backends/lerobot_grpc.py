@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from vla_ros.backends._grpc_channel import GrpcChannel
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends._remote import RemoteBackend, RemoteConfig
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import (
     ActionError,
@@ -28,7 +29,7 @@ from vla_ros.core.errors import (
 )
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
-from vla_ros.core.policy_io import PolicyInput, actions_from, policy_input, split_columns
+from vla_ros.core.policy_io import PolicyInput, actions_from, split_columns
 from vla_ros.wire.lerobot.actions import TimedActions, decode_actions
 from vla_ros.wire.lerobot.features import features_of
 from vla_ros.wire.lerobot.methods import (
@@ -36,7 +37,6 @@ from vla_ros.wire.lerobot.methods import (
     READY,
     SEND_OBSERVATIONS,
     SEND_POLICY_INSTRUCTIONS,
-    address_of,
 )
 from vla_ros.wire.lerobot.observation import TASK, TimedObservation, encode_observation
 from vla_ros.wire.lerobot.policy_setup import PolicySetup, encode_policy_setup
@@ -48,29 +48,18 @@ _RELOAD_AFTER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class LeRobotConfig:
+class LeRobotConfig(RemoteConfig):
     """Where the policy server is, and how patient to be with it."""
 
-    host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(8080, "The policy server's port.", ge=1, le=65535)
-    timeout_s: float = param(5.0, "Longest time that a request may take [s].", ge=0.01, le=60.0)
     load_timeout_s: float = param(
         600.0, "Longest time that the server may take to load the policy [s].", ge=0.1, le=3600.0
-    )
-    connect_timeout_s: float = param(
-        1.0, "Longest time that a connection may take to be made [s].", ge=0.01, le=60.0
-    )
-    drain_timeout_s: float = param(
-        30.0,
-        "How long a late answer is waited for, before another request is sent [s].",
-        ge=0.1,
-        le=600.0,
     )
     device: str = param("", "Torch's device at the server; empty: the one that the policy names.")
     max_message_mib: int = param(64, "A longer answer is refused [MiB].", ge=1, le=1024)
 
 
-class Backend(PolicyBackend):
+class Backend(RemoteBackend):
     """Asks a LeRobot policy server."""
 
     Config = LeRobotConfig
@@ -86,7 +75,7 @@ class Backend(PolicyBackend):
         self._lerobot = self.policy.lerobot_for("backend lerobot_grpc needs")
         self._max_bytes = config.max_message_mib * _MEBIBYTE
         self._channel = GrpcChannel(
-            address_of(config.host, config.port),
+            self.address,
             connect_s=config.connect_timeout_s,
             max_bytes=self._max_bytes,
         )
@@ -116,8 +105,8 @@ class Backend(PolicyBackend):
 
         The wire has no place for a prefix.
         """
-        deadline_s = time.monotonic() + self._config.timeout_s
-        given = policy_input(self.policy, observation)
+        deadline_s = self._deadline()
+        given = self._given(observation)
         self._prepare(deadline_s)
         seen = self._timed(given, observation.stamp_ns)
         encoded = encode_observation(seen)
@@ -147,7 +136,7 @@ class Backend(PolicyBackend):
         Raises:
             BackendError: The server could not be reached, or answered with an error.
         """
-        deadline_s = time.monotonic() + self._config.timeout_s
+        deadline_s = self._deadline()
         if not self._prepare(deadline_s):
             self._ready(deadline_s)
         self._first_ns, self._label = None, -1
@@ -194,7 +183,7 @@ class Backend(PolicyBackend):
         self._channel.call(
             READY,
             b"",
-            deadline_s=min(deadline_s, time.monotonic() + self._config.timeout_s),
+            deadline_s=min(deadline_s, self._deadline()),
             patience_s=self._config.drain_timeout_s,
         )
 
@@ -211,6 +200,7 @@ class Backend(PolicyBackend):
     def _features(self) -> dict[str, Any]:
         cameras = {key: self.robot.cameras[name] for key, name in self.policy.video.items()}
         sizes = {key: (camera.height, camera.width) for key, camera in cameras.items()}
+        sizes.update({key: resize.size for key, resize in self.policy.resizes.items()})
         return features_of(self._lerobot.state, sizes)
 
     def _timed(self, given: PolicyInput, stamp_ns: int) -> TimedObservation:

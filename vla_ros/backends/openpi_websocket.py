@@ -7,22 +7,22 @@ thread; no call blocks longer than ``timeout_s``, but for the time that a name t
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vla_ros.backends._patience import PatientConfig
+from vla_ros.backends._http_channel import HttpChannel
+from vla_ros.backends._remote import PatientConfig, RemoteBackend
 from vla_ros.backends._websocket_channel import WebsocketChannel
-from vla_ros.backends.base import PolicyBackend, PolicyInfo
+from vla_ros.backends.base import PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
-from vla_ros.core.errors import ConfigError, RemotePolicyError
+from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
 from vla_ros.core.past_frames import NOW
-from vla_ros.core.policy_io import actions_from, policy_input
+from vla_ros.core.policy_io import actions_from
 from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.openpi.reply import (
     check_metadata,
@@ -32,12 +32,14 @@ from vla_ros.wire.openpi.reply import (
 )
 from vla_ros.wire.openpi.request import encode_observation, encode_reset
 
+_HEALTH = "/healthz"
+_NOT_NOW = 503
+
 
 @dataclass(frozen=True, slots=True)
 class OpenpiConfig(PatientConfig):
     """Where the policy server is, how it is told of episodes, and how patient to be with it."""
 
-    host: str = param("127.0.0.1", "The policy server's host.")
     port: int = param(8000, "The policy server's port.", ge=1, le=65535)
     path: str = param("/", "Where at it; vLLM-Omni has it at /v1/realtime/robot/openpi.")
     api_key: str = param("", "What the server wants to hear to let anybody in; empty: nothing.")
@@ -62,7 +64,7 @@ class OpenpiConfig(PatientConfig):
     )
 
 
-class Backend(PolicyBackend):
+class Backend(RemoteBackend):
     """Asks an openpi policy server."""
 
     Config = OpenpiConfig
@@ -97,7 +99,7 @@ class Backend(PolicyBackend):
     def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
         """The chunk for an observation; see ``PolicyBackend``. No prefix is sent."""
         deadline_s = self._deadline()
-        given = policy_input(self.policy, observation)
+        given = self._given(observation)
         request = encode_observation(given, session_id=self._session if self._asks else None)
         self._handshake(deadline_s)
         sent_ns = self.now_ns()
@@ -131,6 +133,25 @@ class Backend(PolicyBackend):
             with self._hanging_up():
                 decode_reset_done(done, max_bytes=DEFAULT_MAX_BYTES)
 
+    def check(self) -> None:
+        """Ask whether the server is well; see ``RemoteBackend``.
+
+        It is greeted by nobody for that, and an answer of any kind will do: not all have such an
+        endpoint.
+        """
+        channel = HttpChannel(
+            self._config.host,
+            self._config.port,
+            times=self._config.times,
+            max_bytes=DEFAULT_MAX_BYTES,
+        )
+        try:
+            answer = channel.call("GET", _HEALTH, deadline_s=self._deadline(), headers={})
+        finally:
+            channel.close()
+        if answer.status == _NOT_NOW:
+            raise BackendUnavailable(f"{self.address} is not to be had now")
+
     def close(self) -> None:
         """Let go of the connection."""
         self._channel.close()
@@ -143,17 +164,13 @@ class Backend(PolicyBackend):
         return self._config.episodes == "endpoint"
 
     def _new_channel(self) -> WebsocketChannel:
-        host, key = self._config.host, self._config.api_key
-        where = f"[{host}]" if ":" in host else host
+        key = self._config.api_key
         return WebsocketChannel(
-            f"ws://{where}:{self._config.port}/{self._config.path.lstrip('/')}",
+            f"ws://{self.address}/{self._config.path.lstrip('/')}",
             times=self._config.times,
             max_bytes=DEFAULT_MAX_BYTES,
             headers={"Authorization": f"Api-Key {key}"} if key else {},
         )
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._config.timeout_s
 
     def _handshake(self, deadline_s: float) -> None:
         """Looks at what the server says first, once for each connection."""

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
+from typing import Any
 
 import vla_ros.backends
+from vla_ros.backends._fail_over import FailOver
+from vla_ros.backends._remote import RemoteBackend
 from vla_ros.backends.base import PolicyBackend
+from vla_ros.core.addresses import parse_address
 from vla_ros.core.errors import ConfigError
 
 _NOT_BACKENDS = frozenset({"base", "registry"})
@@ -42,3 +47,23 @@ def backend_class(name: str) -> type[PolicyBackend]:
         ) from error
     backend: type[PolicyBackend] = module.Backend
     return backend
+
+
+def new_backend(backend: type[PolicyBackend], config: Any, **facts: Any) -> PolicyBackend:
+    """A backend that is not connected yet; one for all the servers where its config names several.
+
+    Args:
+        backend: Its class.
+        config: An instance of its ``Config``.
+        **facts: Robot, policy and clock; see ``PolicyBackend``.
+
+    Raises:
+        ConfigError: The backend refuses the facts.
+    """
+    if not issubclass(backend, RemoteBackend) or not config.addresses:
+        return backend(config, **facts)
+    servers = []
+    for text in config.addresses:
+        host, port = parse_address(text, where="addresses")
+        servers.append(backend(replace(config, host=host, port=port, addresses=()), **facts))
+    return FailOver(servers) if len(servers) > 1 else servers[0]

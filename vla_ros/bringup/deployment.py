@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vla_ros.core.addresses import parse_address
 from vla_ros.core.config_files import config_file
 from vla_ros.ros.transport import PROFILE_VARIABLES
 
@@ -124,6 +125,24 @@ class Deployment:
             programs=self.programs + other.programs,
             environment={**self.environment, **other.environment},
         )
+
+
+def server_parameters(text: str, *, where: str) -> dict[str, ParameterValue]:
+    """How the inference node reaches a policy server, or one of several of the same policy.
+
+    Args:
+        text: ``HOST:PORT``, or several of them, separated by commas.
+        where: What was given so, for errors.
+
+    Raises:
+        ConfigError: One is malformed.
+    """
+    addresses = [part.strip() for part in text.split(",")]
+    parsed = [parse_address(address, where=where) for address in addresses]
+    if len(parsed) > 1:
+        return {"backend.addresses": addresses}
+    host, port = parsed[0]
+    return {"backend.host": host, "backend.port": port}
 
 
 def ring(

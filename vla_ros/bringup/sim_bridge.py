@@ -13,6 +13,7 @@ from vla_ros.bringup.deployment import (
     Program,
     policy_server,
     ring,
+    server_parameters,
 )
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
@@ -44,9 +45,10 @@ class SimBridge:
             higher or lower than teleimager's own as this one is.
         robot: The robot's name or description file.
         policy: The policy's name or description file; empty: the scripted one, with the stand-in.
-        gr00t_host: Host of a policy server; empty: a scripted one is started here, with the
+        gr00t_host: Host of a policy server, or ``HOST:PORT`` of several, separated by commas, where
+            one takes over when another fails; empty: a scripted one is started here, with the
             stand-in.
-        gr00t_port: Its port.
+        gr00t_port: The port, where there is one host.
         gr00t_protocol: ``zmq`` or ``http``.
         gr00t_api_token: What it wants to hear.
         control_freq: Commands per second.
@@ -196,8 +198,7 @@ def _robot(chosen: SimBridge, index: int) -> Deployment:
         params_files=params_files,
         backend={
             "backend": _BACKENDS[chosen.gr00t_protocol],
-            "backend.host": chosen.gr00t_host or "127.0.0.1",
-            "backend.port": chosen.gr00t_port,
+            **_servers(chosen),
             **({"backend.api_token": chosen.gr00t_api_token} if chosen.gr00t_api_token else {}),
         },
         instruction=chosen.instruction,
@@ -215,6 +216,12 @@ def _robot(chosen: SimBridge, index: int) -> Deployment:
         )
         programs = (Program("vla_ros.sim.unitree_stand_in", stand_in, namespace),)
     return Deployment(nodes=bridges, programs=programs) + nodes
+
+
+def _servers(chosen: SimBridge) -> dict[str, ParameterValue]:
+    if "," in chosen.gr00t_host:
+        return server_parameters(chosen.gr00t_host, where="gr00t_host")
+    return {"backend.host": chosen.gr00t_host or "127.0.0.1", "backend.port": chosen.gr00t_port}
 
 
 def _domain(chosen: SimBridge) -> int:

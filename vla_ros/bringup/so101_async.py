@@ -12,6 +12,7 @@ from vla_ros.bringup.deployment import (
     Program,
     policy_server,
     ring,
+    server_parameters,
 )
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
@@ -19,8 +20,15 @@ from vla_ros.core.policy_spec import PolicySpec, load_policy_spec
 from vla_ros.core.robot_spec import RobotSpec, load_robot_spec
 
 _SCRIPTED = "scripted_pick_and_place"
-# Backends behind a server, and the protocol that our own server has for each.
-_PROTOCOLS = {"gr00t_zmq": "gr00t", "lerobot_grpc": "lerobot"}
+# Backends behind a server, and the protocol in which our own server rehearses each.
+_PROTOCOLS = {
+    "gr00t_http": "gr00t_http",
+    "gr00t_zmq": "gr00t",
+    "lerobot_grpc": "lerobot",
+    "openpi_websocket": "openpi",
+}
+# ACT's clients cannot say an instruction, which the scripted policy needs.
+_REMOTE = (*_PROTOCOLS, "act_zmq")
 _DRIVERS = ("so101_driver", "ros2_control")
 
 
@@ -34,8 +42,9 @@ class So101Async:
         policy: The policy's name or description file; empty: the scripted one, in simulation.
         backend: How the policy is reached; empty: what its file says.
         server_address: ``HOST:PORT`` of a policy server that speaks the wire of the policy's
-            backend; empty: in simulation one that serves the scripted policy is started here, else
-            the policy runs in the process.
+            backend, or several, separated by commas, where one takes over when another fails;
+            empty: in simulation one that serves the scripted policy is started here, else the
+            policy runs in the process.
         server_port: Port of the server that is started here.
         driver: What moves a real arm: ``so101_driver`` is started here, ``ros2_control`` is
             somebody's that runs already.
@@ -193,15 +202,8 @@ def _reached(chosen: So101Async, backend: str, policy: PolicySpec) -> dict[str, 
             f"server_address must be HOST:PORT of the server of policy {policy.name}"
             f" ({policy.source})"
         )
-    host, port = _address(chosen)
-    wire = backend if backend in _PROTOCOLS else "gr00t_zmq"
-    return {"backend": wire, "backend.host": host, "backend.port": port}
-
-
-def _address(chosen: So101Async) -> tuple[str, int]:
-    if not chosen.server_address:
-        return "127.0.0.1", chosen.server_port
-    host, _, port = chosen.server_address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigError(f"server_address must be HOST:PORT, found {chosen.server_address!r}")
-    return host, int(port)
+    address = chosen.server_address or f"127.0.0.1:{chosen.server_port}"
+    return {
+        "backend": backend if backend in _REMOTE else "gr00t_zmq",
+        **server_parameters(address, where="server_address"),
+    }

@@ -74,6 +74,7 @@ class Asking:
             epoch=epoch,
             must_go=outlook.remaining_steps <= 0.0,
             committed=self._committed(now_ns, outlook) if moving else None,
+            runs_out_ns=now_ns + round(outlook.remaining_steps * outlook.step_s * 1e9),
         )
 
     def outlook(self, now_ns: int, rest_since_ns: int | None) -> Outlook:

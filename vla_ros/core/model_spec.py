@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_ros.core.image_size import read_size
 from vla_ros.core.section import Section
 
 FloatType = Literal["float16", "float32", "float64"]
@@ -143,12 +144,7 @@ def read_model(
 
 def _image_input(section: Section, video: tuple[str, ...], moments: int) -> ImageInput:
     layout = section.choice("layout", *(_STILL if moments == 1 else _MOVING))
-    size = None
-    if section.has("size"):
-        height_width = section.integers("size", minimum=1, maximum=8192)
-        if len(height_width) != 2:
-            raise section.error(f"must be [H, W], found {list(height_width)}", "size")
-        size = (height_width[0], height_width[1])
+    size = read_size(section) if section.has("size") else None
     normalization = _normalization(section, 3)
     dtype: ImageType = section.choice("dtype", "uint8", *_FLOATS)
     scale = section.choice("range", *_FULL_SCALE)

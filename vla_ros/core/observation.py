@@ -85,6 +85,8 @@ class ObservationRequest:
         stamp_ns: When the executor asked.
         must_go: The executor has nothing left to execute.
         committed: What will be executed meanwhile, for backends that can use it.
+        runs_out_ns: When the executor has nothing left to execute, at its present speed; None: it
+            did not say.
     """
 
     request_id: int
@@ -92,6 +94,7 @@ class ObservationRequest:
     stamp_ns: int
     must_go: bool
     committed: CommittedActions | None = None
+    runs_out_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

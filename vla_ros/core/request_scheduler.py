@@ -107,6 +107,7 @@ class RequestScheduler:
         epoch: int,
         must_go: bool,
         committed: CommittedActions | None = None,
+        runs_out_ns: int | None = None,
     ) -> ObservationRequest:
         """Make a request; ``ready`` must have allowed it.
 
@@ -115,9 +116,12 @@ class RequestScheduler:
             epoch: The epoch to ask in.
             must_go: Whether nothing is left to execute.
             committed: What will be executed meanwhile.
+            runs_out_ns: When nothing will be left to execute; None: not known.
         """
         self.requested += 1
-        self.last = ObservationRequest(self.requested, epoch, now_ns, must_go, committed)
+        self.last = ObservationRequest(
+            self.requested, epoch, now_ns, must_go, committed, runs_out_ns
+        )
         self._in_flight = self.last
         oldest_ns = now_ns - round(self.patience.timeout_s * 1e9)
         self._asked_ns = {id_: at for id_, at in self._asked_ns.items() if at >= oldest_ns}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JPEG files: whether they are whole, how large their image is, and cutting and joining them.
 
-Only cutting and joining look at pixels, and lose a little; the rest reads a file's first bytes.
-Pure; any thread may call.
+Only cutting and joining look at pixels, and lose a little; the rest reads a file's first bytes, see
+``core.jpeg_header``. Pure; any thread may call.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_ros.core.errors import DeviceError
+from vla_ros.core.jpeg_header import BEGIN, jpeg_header
 
-BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
-# Segments that say how large the image is: all that begin a frame, and not the tables between them.
-_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_END = b"\xff\xd9"
 
 
 def whole_jpeg(image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -47,14 +46,10 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         raise DeviceError(f"no JPEG file: it begins with {data[:4].hex(' ') or 'nothing'}")
     if data.rfind(_END) < 0:
         raise DeviceError(f"a JPEG file that is cut off after {len(data)} bytes")
-    # Each segment: 0xff, what it is, its length, the rest. The pixels' own has no such follower.
-    at = 2
-    while data[at : at + 1] == b"\xff" and at + 9 <= len(data):
-        if data[at + 1] in _SIZES:
-            height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
-            return height, width
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise DeviceError("a JPEG file that does not say how large its image is")
+    header = jpeg_header(data)
+    if header is None:
+        raise DeviceError("a JPEG file that does not say how large its image is")
+    return header.height, header.width
 
 
 def cut_jpeg(data: bytes, columns: Sequence[tuple[int, int]], *, quality: int) -> list[bytes]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vla_ros.core.errors import DeviceError
-from vla_ros.drivers.jpeg import BEGIN
+from vla_ros.core.jpeg_header import BEGIN
 
 CONFIG_PORT = 60000
 CONFIG_REQUEST = b"GET_DATA"

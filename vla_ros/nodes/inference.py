@@ -18,7 +18,7 @@ from vla_ros_msgs.msg import ActionChunk as ActionChunkMsg
 from vla_ros_msgs.msg import Observation, RequestFailure
 
 from vla_ros.backends.base import PolicyBackend
-from vla_ros.backends.registry import backend_class
+from vla_ros.backends.registry import backend_class, new_backend
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.config_files import config_file
 from vla_ros.core.latency import PercentileWindow
@@ -92,7 +92,9 @@ class Inference(LifecycleBase):
         policy: PolicySpec,
     ) -> InferenceWorker:
         return InferenceWorker(
-            lambda: backend(group.value, robot=robot, policy=policy, now_ns=self._now_ns),
+            lambda: new_backend(
+                backend, group.value, robot=robot, policy=policy, now_ns=self._now_ns
+            ),
             robot,
             WorkerCallbacks(self._on_chunk, self._on_failure, self._on_trouble),
             now_ns=self._now_ns,
@@ -144,6 +146,8 @@ class Inference(LifecycleBase):
             message = f"{trouble.reason}: {trouble.detail}"
         else:
             message = "connecting" if info is None else f"connected: {info.description}"
+            if self._worker.in_use:
+                values["server"] = self._worker.in_use
         connected = trouble is None and info is not None
         yield Status("policy", Level.OK if connected else Level.ERROR, message, values)
 

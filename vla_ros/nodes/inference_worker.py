@@ -101,6 +101,12 @@ class InferenceWorker:
         """What the policy said of itself; None while it cannot be reached."""
         return self._info
 
+    @property
+    def in_use(self) -> str:
+        """Which of several policy servers is asked; empty: there are not several."""
+        backend = self._backend
+        return "" if backend is None else backend.in_use
+
     def start(self) -> None:
         """Let the thread run."""
         self._thread.start()

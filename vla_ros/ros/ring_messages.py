@@ -30,6 +30,8 @@ def request_to_message(request: ObservationRequest) -> ObservationRequestMsg:
         epoch=request.epoch,
         must_go=request.must_go,
     )
+    if request.runs_out_ns is not None:
+        message.runs_out = time_from_ns(request.runs_out_ns)
     committed = request.committed
     if committed is not None:
         message.names = list(committed.names)
@@ -71,6 +73,8 @@ def request_from_message(message: ObservationRequestMsg) -> ObservationRequest:
         stamp_ns=ns_from_time(message.stamp),
         must_go=message.must_go,
         committed=committed,
+        # Zero stands for a moment that nobody said.
+        runs_out_ns=ns_from_time(message.runs_out) or None,
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries LeRobot's calls between gRPC and a service.
 
-``run`` belongs to the caller's thread; gRPC answers each call in a thread of its own; one worker
-owns the backends. No call lasts longer than the policy needs and some seconds more, whatever its
-client does. ``stop`` may be called from anywhere, signal handlers included.
+``run`` belongs to the caller's thread; gRPC answers each call in a thread of its own. No call lasts
+longer than the policy needs and some seconds more, whatever its client does. ``stop`` may be called
+from anywhere.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
 
 import grpc
 
+from vla_ros.core.addresses import join_address
 from vla_ros.core.errors import BackendUnavailable, ConfigError, VlaRosError, WireFormatError
+from vla_ros.serving.asked import Asked, Client, Reset
 from vla_ros.serving.lerobot_service import FORGOTTEN_AFTER_S, MAX_CLIENTS, LeRobotService
 from vla_ros.serving.policy_worker import PolicyWorker
-from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.wake import Wake
 from vla_ros.wire.lerobot.methods import (
     GET_ACTIONS,
     READY,
     SEND_OBSERVATIONS,
     SEND_POLICY_INSTRUCTIONS,
     SERVICE,
-    address_of,
+    STILL_THERE,
 )
 from vla_ros.wire.lerobot.protobuf import PartsJoiner
 
@@ -55,7 +57,6 @@ _OPTIONS = (
 )
 _EMPTY = b""
 
-T = TypeVar("T")
 Context = grpc.ServicerContext
 
 
@@ -64,39 +65,31 @@ class GrpcFront:
 
     Attributes:
         address: Where it listens, with the real port.
-        wake_fd: Whatever is written here wakes ``run``; see ``Wake``.
     """
 
     def __init__(
-        self,
-        service: LeRobotService,
-        sessions: Sessions,
-        *,
-        host: str,
-        port: int,
-        max_bytes: int,
-        delay_s: Callable[[], float] = lambda: 0.0,
+        self, service: LeRobotService, worker: PolicyWorker, *, host: str, port: int, max_bytes: int
     ) -> None:
         """Listen; nothing is answered before ``run``.
 
         Args:
             service: What answers.
-            sessions: What its worker connects, and closes at the end.
+            worker: What does what is asked of the policy.
             host: Where to listen.
             port: 0 takes a free one.
             max_bytes: A longer observation is refused.
-            delay_s: How much later than it could an action is answered, asked for each one.
 
         Raises:
             ConfigError: The address cannot be listened at.
         """
         self._service = service
+        self._worker = worker
         self._max_bytes = max_bytes
         # Guards the sessions, the calls and the streams; an observation that came in is told.
         self._changed = threading.Condition()
         self._calls: Counter[str] = Counter()
         self._streams: dict[Context, float] = {}
-        self._ended: Future[None] = Future()
+        self._stopping = False
         threads = MAX_CLIENTS * _CALLS_EACH + _SPARE_THREADS
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="client"),
@@ -105,36 +98,29 @@ class GrpcFront:
         )
         self._server.add_generic_rpc_handlers((self._handlers(),))
         try:
-            bound = self._server.add_insecure_port(address_of(host, port))
+            bound = self._server.add_insecure_port(join_address(host, port))
         except RuntimeError as error:
-            raise ConfigError(f"cannot listen at {address_of(host, port)}: {error}") from error
+            raise ConfigError(f"cannot listen at {join_address(host, port)}: {error}") from error
         if not bound:  # how gRPC said it formerly
-            raise ConfigError(f"cannot listen at {address_of(host, port)}")
-        self.address = address_of(host, bound)
-        self._worker = PolicyWorker(sessions, delay_s=delay_s)
-        self.wake_fd = self._worker.wake.ring_fd
+            raise ConfigError(f"cannot listen at {join_address(host, port)}")
+        self.address = join_address(host, bound)
+        self._wake = Wake()
 
-    def run(self) -> bool:
-        """Serve until somebody stops it.
-
-        Returns:
-            Whether the backend let go in time; else its thread still hangs in a call.
-
-        Raises:
-            VlaRosError: The backend cannot be connected.
-        """
-        self._worker.start()
+    def run(self) -> None:
+        """Serve until somebody stops it; replies that are ready still go out."""
         self._server.start()
-        while not self._worker.stopping:
-            self._worker.wake.wait(_SWEEP_S)
+        while not self._stopping:
+            self._wake.wait(_SWEEP_S)
             self._sweep(time.monotonic())
-        ended = self._end()
-        self._worker.check()
-        return ended
+        with self._changed:
+            self._changed.notify_all()
+        self._server.stop(_PATIENCE_S).wait(2 * _PATIENCE_S)
+        self._wake.close()
 
     def stop(self) -> None:
         """Make ``run`` return soon."""
-        self._worker.stop()
+        self._stopping = True
+        self._wake.ring()
 
     def _handlers(self) -> grpc.GenericRpcHandler:
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.stream_unary_rpc_method_handler
@@ -150,7 +136,7 @@ class GrpcFront:
 
     def _ready(self, _: bytes, context: Context) -> bytes:
         with self._admitted(context) as client:
-            self._with_policy(lambda: self._service.reset(client), context, delayed=False)
+            self._ask(Reset(lambda: _EMPTY), client, context)
             with self._changed:
                 self._service.begin(client, time.monotonic())
         return _EMPTY
@@ -193,15 +179,13 @@ class GrpcFront:
         with self._admitted(context) as client:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._worker.stopping or self._service.waiting(client), _ACTIONS_WAIT_S
+                    lambda: self._stopping or self._service.waiting(client), _ACTIONS_WAIT_S
                 )
                 seen = self._service.take(client)
             if seen is None:
                 return _EMPTY
-            acted = self._with_policy(
-                lambda: self._service.act(client, seen), context, delayed=True
-            )
-        return acted or _EMPTY
+            asked = self._service.inference(seen, wanted=context.is_active)
+            return self._ask(asked, client, context)
 
     @contextlib.contextmanager
     def _admitted(self, context: Context) -> Iterator[str]:
@@ -243,51 +227,28 @@ class GrpcFront:
                     return data
         raise WireFormatError("the observation ended without a part END, or came too slowly")
 
-    def _with_policy(self, work: Callable[[], T], context: Context, *, delayed: bool) -> T | None:
-        """Has something done by the backend's thread; None: its client left before."""
+    def _ask(self, asked: Asked[bytes], client: str, context: Context) -> bytes:
+        """Has something asked of the policy."""
         try:
-            done = self._worker.submit(
-                lambda: work() if context.is_active() else None, delayed=delayed
-            )
+            return self._worker.submit(asked, self._known(client)).result()
         except BackendUnavailable as error:
+            context.set_trailing_metadata((STILL_THERE,))
             _refuse(context, grpc.StatusCode.UNAVAILABLE, str(error))
-        either: tuple[Future[Any], ...] = (done, self._ended)
-        wait(either, return_when=FIRST_COMPLETED)
-        if not done.done():
-            _refuse(context, grpc.StatusCode.UNAVAILABLE, "the server is ending")
-        failure = done.exception()
-        if failure is not None:
-            _refuse_for(failure, context)
-        return done.result()
+        except VlaRosError as error:
+            _refuse(context, grpc.StatusCode.INTERNAL, str(error))
+
+    def _known(self, client: str) -> Client:
+        return Client(self._service.protocol, client)
 
     def _sweep(self, now_s: float) -> None:
         """Forgets who is silent, and cuts off who sends one observation for too long."""
         with self._changed:
-            self._service.forget(now_s)
+            silent = self._service.forget(now_s, busy=self._calls)
             slow = [call for call, begun_s in self._streams.items() if now_s - begun_s > _STREAM_S]
+        for client in silent:
+            self._worker.forget(self._known(client))
         for call in slow:
             call.cancel()
-
-    def _end(self) -> bool:
-        ended = self._worker.end()
-        self._ended.set_result(None)
-        with self._changed:
-            self._changed.notify_all()
-        self._server.stop(_PATIENCE_S).wait(2 * _PATIENCE_S)
-        self._worker.wake.close()
-        return ended
-
-
-def _refuse_for(failure: BaseException, context: Context) -> NoReturn:
-    """Tells a client what the policy failed with."""
-    if isinstance(failure, BackendUnavailable):
-        _refuse(context, grpc.StatusCode.UNAVAILABLE, str(failure))
-    if isinstance(failure, VlaRosError):
-        _refuse(context, grpc.StatusCode.INTERNAL, str(failure))
-    # A fault of the backend's, not of the request's: the server goes on.
-    _LOG.error("the policy failed", exc_info=failure)
-    text = f"the policy failed: {type(failure).__name__}: {failure}"
-    _refuse(context, grpc.StatusCode.INTERNAL, text)
 
 
 def _refuse(context: Context, code: grpc.StatusCode, text: str) -> NoReturn:

@@ -2,8 +2,7 @@
 """Carries requests and replies between HTTP and a service.
 
 ``run`` belongs to the caller's thread, which takes connections; each is served in a thread of its
-own; one worker owns the backends. A connection may stay, and is a client. ``stop`` may be called
-from anywhere, signal handlers included.
+own. A connection may stay, and is a client. ``stop`` may be called from anywhere.
 """
 
 from __future__ import annotations
@@ -16,28 +15,24 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from vla_ros.core.errors import BackendUnavailable, ConfigError
-from vla_ros.serving.gr00t_http_service import (
-    Gr00tHttpService,
-    HttpReply,
-    HttpRequest,
-    refusal,
-)
+from vla_ros.core.errors import ConfigError, VlaRosError
+from vla_ros.serving.asked import Client
+from vla_ros.serving.http_service import HttpReply, HttpRequest, HttpService, refusal
 from vla_ros.serving.policy_worker import PolicyWorker
-from vla_ros.serving.sessions import MAX_SESSIONS, Sessions
+from vla_ros.serving.sessions import MAX_SESSIONS
+from vla_ros.serving.wake import Wake
 
 _LOG = logging.getLogger(__name__)
 _MAX_CONNECTIONS = 2 * MAX_SESSIONS
 _BODY_S = 10.0
 # A robot between two episodes says nothing for long.
 _IDLE_S = 600.0
+# For the last replies to go out.
+_PATIENCE_S = 0.2
 _LENGTH = re.compile(r"[0-9]{1,15}")
-_ENDING = "the server is ending"
 
 
 class HttpFront:
@@ -45,102 +40,69 @@ class HttpFront:
 
     Attributes:
         address: Where it listens, with the real port.
-        wake_fd: Whatever is written here wakes ``run``; see ``Wake``.
     """
 
     def __init__(
-        self,
-        service: Gr00tHttpService,
-        sessions: Sessions,
-        *,
-        host: str,
-        port: int,
-        max_bytes: int,
-        delay_s: Callable[[], float] = lambda: 0.0,
+        self, service: HttpService, worker: PolicyWorker, *, host: str, port: int, max_bytes: int
     ) -> None:
         """Listen; nothing is answered before ``run``.
 
         Args:
             service: What answers.
-            sessions: What its worker connects, and closes at the end.
+            worker: What does what is asked of the policy.
             host: Where to listen.
             port: 0 takes a free one.
             max_bytes: A longer body is refused.
-            delay_s: How much later than it could an action is answered, asked for each one.
 
         Raises:
             ConfigError: The address cannot be listened at.
         """
         self._service = service
-        self._sessions = sessions
-        self._ended: Future[None] = Future()
+        self._worker = worker
         shown_host = f"[{host}]" if ":" in host else host
         try:
             self._server = _Server(host, port, self, max_bytes)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"cannot listen at http://{shown_host}:{port}: {error}") from error
         self.address = f"http://{shown_host}:{self._server.server_address[1]}"
-        self._worker = PolicyWorker(sessions, delay_s=delay_s)
-        self.wake_fd = self._worker.wake.ring_fd
+        self._wake = Wake()
+        self._stopping = False
 
-    def run(self) -> bool:
-        """Serve until somebody stops it.
-
-        Returns:
-            Whether the backend let go in time; else its thread still hangs in a call.
-
-        Raises:
-            VlaRosError: The backend cannot be connected.
-        """
-        self._worker.start()
-        wake, connects = self._worker.wake, self._server.fileno()
-        while not self._worker.stopping:
-            ready, _, _ = select.select([wake.fileno(), connects], [], [])
-            if wake.fileno() in ready:
-                wake.clear()
+    def run(self) -> None:
+        """Serve until somebody stops it; replies that are ready still go out."""
+        woken, connects = self._wake.fileno(), self._server.fileno()
+        while not self._stopping:
+            ready, _, _ = select.select([woken, connects], [], [])
+            if woken in ready:
+                self._wake.clear()
             if connects in ready:
                 self._server.handle_request()
-        ended = self._worker.end()
-        self._ended.set_result(None)
         self._server.server_close()
         self._server.hang_up()
-        wake.close()
-        self._worker.check()
-        return ended
+        self._wake.close()
 
     def stop(self) -> None:
         """Make ``run`` return soon."""
-        self._worker.stop()
+        self._stopping = True
+        self._wake.ring()
 
-    def answer(self, request: HttpRequest, client: tuple[str, int]) -> HttpReply:
+    def answer(self, request: HttpRequest, address: tuple[str, int]) -> HttpReply:
         """The reply to a client's request. For the client's thread."""
-        begun = self._service.begin(request)
+        client = self._client(address)
+        begun = self._service.begin(request, client)
         if isinstance(begun, HttpReply):
             return begun
         try:
-            done = self._worker.submit(
-                lambda: self._service.finish(begun, client), delayed=begun.infers
-            )
-        except BackendUnavailable as error:
-            return refusal(503, str(error))
-        either: tuple[Future[Any], ...] = (done, self._ended)
-        wait(either, return_when=FIRST_COMPLETED)
-        if not done.done():
-            return refusal(503, _ENDING)
-        failure = done.exception()
-        if failure is None:
-            return done.result()
-        if isinstance(failure, BackendUnavailable):
-            return refusal(503, str(failure))
-        # A fault of the backend's, not of the request's: the server goes on.
-        _LOG.error("the policy failed", exc_info=failure)
-        return refusal(500, f"the policy failed: {type(failure).__name__}: {failure}")
+            return self._worker.submit(begun, client).result()
+        except VlaRosError as error:
+            return self._service.refuse(error)
 
-    def forget(self, client: tuple[str, int]) -> None:
+    def forget(self, address: tuple[str, int]) -> None:
         """Note that a client is gone. For the client's thread."""
-        # Where too much waits, its place is taken once it is wanted.
-        with contextlib.suppress(BackendUnavailable):
-            self._worker.submit(lambda: self._sessions.forget(client), delayed=False)
+        self._worker.forget(self._client(address))
+
+    def _client(self, address: tuple[str, int]) -> Client:
+        return Client(self._service.protocol, address)
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -156,24 +118,25 @@ class _Server(socketserver.ThreadingTCPServer):
         self.front = front
         self.max_bytes = max_bytes
         self.hung_up = False
-        # Guards the connections that are served.
-        self._lock = threading.Lock()
+        # Guards the connections that are served; one that has ended is told.
+        self._changed = threading.Condition()
         self._served: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Connection)
 
     def hang_up(self) -> None:
-        """Take no more requests of anybody; replies may still go out."""
+        """Take no more requests of anybody, and wait a moment for the last replies to go out."""
         # Data that comes after the shutdown below can be read all the same.
         self.hung_up = True
-        with self._lock:
+        with self._changed:
             for connection in self._served:
                 # It may have gone by itself.
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RD)
+            self._changed.wait_for(lambda: not self._served, _PATIENCE_S)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        with self._lock:
+        with self._changed:
             admitted = len(self._served) < _MAX_CONNECTIONS
             if admitted:
                 self._served.add(request)
@@ -182,9 +145,10 @@ class _Server(socketserver.ThreadingTCPServer):
         return admitted
 
     def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._served.discard(request)
         super().shutdown_request(request)
+        with self._changed:
+            self._served.discard(request)
+            self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that is gone, or does not speak HTTP.
@@ -214,7 +178,7 @@ class _Connection(BaseHTTPRequestHandler):
     def finish(self) -> None:
         """The client is gone."""
         super().finish()
-        self.server.front.forget(self._client())
+        self.server.front.forget(self._address())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer a request that cannot be read."""
@@ -238,7 +202,7 @@ class _Connection(BaseHTTPRequestHandler):
                 authorization=self.headers.get("Authorization", ""),
                 body=self._body(int(self.headers.get("Content-Length", "0"))),
             )
-            reply = self.server.front.answer(request, self._client())
+            reply = self.server.front.answer(request, self._address())
         self._send(reply)
 
     def _send(self, reply: HttpReply) -> None:
@@ -277,5 +241,5 @@ class _Connection(BaseHTTPRequestHandler):
             self.connection.settimeout(_IDLE_S)
         return b"".join(parts)
 
-    def _client(self) -> tuple[str, int]:
+    def _address(self) -> tuple[str, int]:
         return (self.client_address[0], self.client_address[1])

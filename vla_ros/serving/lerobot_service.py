@@ -1,25 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What LeRobot's clients are answered, over any backend: sessions, no I/O, no clock, no thread.
+"""What LeRobot's clients are answered: sessions, no I/O, no clock, no thread.
 
 Each client has a session of its own. Nothing is loaded on a client's word: the policy is the
-backend's, and who asks for another checkpoint is to be refused. A client that was cut off and comes
+server's, and who asks for another checkpoint is to be refused. A client that was cut off and comes
 back under another address need not introduce itself again; LeRobot's own does not.
 
-``read_setup`` and ``read`` may be called by any thread, ``act`` and ``reset`` by the one that owns
-the backends. The rest changes the sessions, one call at a time. Times are seconds of any one clock.
+``read_setup``, ``read`` and ``inference`` may be called by any thread. The rest changes the
+sessions, one call at a time. Times are seconds of any one clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.observation import Observation
 from vla_ros.core.policy_io import PolicyInput, action_columns, observation_from, split_columns
-from vla_ros.serving.sessions import Sessions
+from vla_ros.core.policy_spec import PolicySpec
+from vla_ros.serving.asked import Inference
 from vla_ros.wire.lerobot.actions import TimedActions, encode_actions
 from vla_ros.wire.lerobot.features import features_from
 from vla_ros.wire.lerobot.observation import TASK, TimedObservation, decode_observation
@@ -76,28 +78,30 @@ class _Session:
 
 
 class LeRobotService:
-    """Answers LeRobot's clients with each one's backend.
+    """Answers LeRobot's clients.
 
     Attributes:
-        checkpoints: Those that a client may ask for; all mean the backend's policy.
+        protocol: What it speaks, for whoever counts its clients.
+        checkpoints: Those that a client may ask for; all mean the policy that is served.
     """
 
+    protocol = "lerobot"
+
     def __init__(
-        self, sessions: Sessions, *, checkpoints: Iterable[str] = (), max_bytes: int
+        self, policy: PolicySpec, *, checkpoints: Iterable[str] = (), max_bytes: int
     ) -> None:
         """Keep the facts.
 
         Args:
-            sessions: The policy, as each client has it.
+            policy: What is served.
             checkpoints: Those that a client may ask for; none: the one of the description.
             max_bytes: A longer message is refused.
 
         Raises:
             ConfigError: The policy's description does not say how LeRobot names things.
         """
-        self._backends = sessions
-        self._policy = sessions.policy
-        self._lerobot = self._policy.lerobot_for("LeRobot's clients need")
+        self._policy = policy
+        self._lerobot = policy.lerobot_for("LeRobot's clients need")
         self.checkpoints = frozenset(checkpoints) or frozenset({self._lerobot.checkpoint})
         self._max_bytes = max_bytes
         self._sessions: dict[str, _Session] = {}
@@ -111,13 +115,24 @@ class LeRobotService:
         self._sessions[client].last_s = now_s
         return True
 
-    def forget(self, now_s: float) -> None:
-        """Make room of the clients that are silent since long."""
-        self._sessions = {
-            client: session
+    def forget(self, now_s: float, busy: Container[str] = ()) -> list[str]:
+        """Make room of the clients that are silent since long.
+
+        Args:
+            now_s: Now.
+            busy: Clients that are being answered, however long that takes.
+
+        Returns:
+            Those that are silent.
+        """
+        silent = [
+            client
             for client, session in self._sessions.items()
-            if now_s - session.last_s < FORGOTTEN_AFTER_S
-        }
+            if now_s - session.last_s >= FORGOTTEN_AFTER_S and client not in busy
+        ]
+        for client in silent:
+            del self._sessions[client]
+        return silent
 
     def begin(self, client: str, now_s: float) -> None:
         """Begin an admitted client's session afresh."""
@@ -198,30 +213,28 @@ class LeRobotService:
         session.answered = seen.timestep
         return seen
 
-    def act(self, client: str, seen: Seen) -> bytes:
-        """The message with the actions for an observation of a client.
+    def inference(self, seen: Seen, wanted: Callable[[], bool] = lambda: True) -> Inference[bytes]:
+        """What an observation asks of the policy; its reply is the message with the actions.
 
-        Raises:
-            VlaRosError: The policy gave none.
+        Args:
+            seen: It.
+            wanted: Whether its client still waits.
         """
-        chunk = self._backends.backend(client).infer(seen.observation)
-        actions = action_columns(self._policy, chunk).astype(np.float32)
-        wanted = np.ascontiguousarray(actions[: seen.count, list(seen.columns)])
-        steps = np.arange(len(wanted))
-        answer = TimedActions(
-            timestamps=seen.timestamp + steps / self._policy.rate_hz,
-            timesteps=seen.timestep + steps,
-            actions=wanted,
-        )
-        return encode_data(encode_actions(answer))
 
-    def reset(self, client: str) -> None:
-        """Make a client's policy forget the episode; one that all share forgets everybody's.
+        def answer(chunk: ActionChunk) -> bytes:
+            actions = action_columns(self._policy, chunk).astype(np.float32)
+            asked = np.ascontiguousarray(actions[: seen.count, list(seen.columns)])
+            steps = np.arange(len(asked))
+            timed = TimedActions(
+                timestamps=seen.timestamp + steps / self._policy.rate_hz,
+                timesteps=seen.timestep + steps,
+                actions=asked,
+            )
+            return encode_data(encode_actions(timed))
 
-        Raises:
-            VlaRosError: The policy could not be reset.
-        """
-        self._backends.backend(client).reset()
+        # It must go where the robot has nothing left to execute.
+        left_s = 0.0 if seen.must_go else None
+        return Inference(seen.observation, answer, runs_out_in_s=left_s, wanted=wanted)
 
     def _observation(self, sent: TimedObservation) -> Observation:
         values = sent.values

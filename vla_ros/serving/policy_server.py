@@ -1,132 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``policy_server``: serves a policy over the wires of GR00T, LeRobot, ACT or openpi.
+"""The program ``policy_server``: serves a policy over the wires of GR00T, LeRobot, ACT and openpi.
 
-It listens on the loopback interface unless told otherwise. SIGTERM and SIGINT end it within a
-second, with exit status 0; 1 means that the policy failed, 2 that it was told something wrong.
+It listens on the loopback interface unless told otherwise. SIGTERM and SIGINT end it once the last
+requests are answered, with exit status 0; 1 means that the policy failed, 2 that it was told
+something wrong. SIGHUP makes it load the policy anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
-import math
 import os
+import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import yaml
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vla_ros.backends.base import PolicyBackend
-from vla_ros.backends.registry import backend_class, backend_names
-from vla_ros.core.config_files import config_file
+from vla_ros.core.addresses import is_loopback
 from vla_ros.core.errors import ConfigError, VlaRosError
-from vla_ros.core.params import build, describe
-from vla_ros.core.policy_spec import load_policy_spec
-from vla_ros.core.robot_spec import load_robot_spec
-from vla_ros.serving.fronts import BOTH, GR00T, MEBIBYTE, PORTS, TOKENLESS, make_front
-from vla_ros.wire.gr00t.wires import Gr00tWire
-from vla_ros.wire.limits import DEFAULT_MAX_BYTES
+from vla_ros.serving.fronts import TOKENLESS, Served, delays, make_fronts, ports_of
+from vla_ros.serving.policy_options import make_backend
+from vla_ros.serving.policy_worker import PolicyWorker
+from vla_ros.serving.reload import Reloader
+from vla_ros.serving.server import PolicyServer
+from vla_ros.serving.server_options import parser
+from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.status_service import Health, Status
+from vla_ros.serving.turns import NobodyWatches
+
+if TYPE_CHECKING:
+    from vla_ros.serving.metrics import Metrics
 
 _LOG = logging.getLogger("policy_server")
-_MAX_MS = 600_000.0
-
-
-def parser() -> argparse.ArgumentParser:
-    """What the program may be told."""
-    made = argparse.ArgumentParser(
-        prog="policy_server",
-        description="Serves a policy to robots: over GR00T's ZeroMQ or HTTP wire, the gRPC wire"
-        " of LeRobot's asynchronous inference, ACT's ZeroMQ wire, or openpi's WebSocket wire.",
-    )
-    add_policy_options(made)
-    _add_serving(made)
-    made.add_argument(
-        "--latency-ms",
-        type=_within(float, 0.0, _MAX_MS),
-        default=0.0,
-        help="how much later actions are answered, to rehearse a real model [ms] (%(default)g)",
-    )
-    made.add_argument(
-        "--latency-jitter-ms",
-        type=_within(float, 0.0, _MAX_MS),
-        default=0.0,
-        help="how far that varies to both sides, evenly [ms] (%(default)g)",
-    )
-    return made
-
-
-def add_policy_options(made: argparse.ArgumentParser) -> None:
-    """Which policy is meant, and how it is reached; for all programs that ask one."""
-    made.add_argument("--robot", required=True, help="robot: a name in config/robots, or a file")
-    made.add_argument(
-        "--policy", required=True, help="policy: a name in config/policies, or a file"
-    )
-    made.add_argument(
-        "--backend",
-        choices=backend_names(),
-        help="how the policy is reached; default: what its description says",
-    )
-    made.add_argument(
-        "--backend-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a parameter of the backend; may be given again",
-    )
-
-
-def make_backend(options: argparse.Namespace) -> PolicyBackend:
-    """The backend that the options name, not connected yet.
-
-    Raises:
-        ConfigError: A description, the backend or one of its options is wrong.
-    """
-    robot = load_robot_spec(config_file("robots", options.robot))
-    policy = load_policy_spec(config_file("policies", options.policy))
-    policy.check_against(robot)
-    chosen = backend_class(options.backend or policy.backend)
-    config: Any = build(
-        chosen.Config,
-        parse_options(chosen.Config, options.backend_option),
-        where="--backend-option",
-    )
-    return chosen(config, robot=robot, policy=policy)
-
-
-def parse_options(config: type, given: Sequence[str]) -> dict[str, Any]:
-    """Parameter name to value, from ``name=value`` texts; numbers and lists as in YAML.
-
-    >>> from vla_ros.backends.gr00t_zmq import Gr00tConfig
-    >>> parse_options(Gr00tConfig, ["host=10.0.0.7", "port=5556"])
-    {'host': '10.0.0.7', 'port': 5556}
-
-    Raises:
-        ConfigError: A text has no ``=``, its value is not YAML, or a name stands twice.
-    """
-    texts = {info.name for info in describe(config) if info.type is str}
-    values: dict[str, Any] = {}
-    for item in given:
-        name, equals, text = item.partition("=")
-        if not equals or name in values:
-            raise ConfigError(
-                f"--backend-option {item!r}: must be NAME=VALUE, and each name stand once"
-            )
-        try:
-            values[name] = text if name in texts else yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--backend-option {item!r}: is not YAML: {error}") from error
-    return values
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def serve(options: argparse.Namespace) -> bool:
@@ -138,19 +45,61 @@ def serve(options: argparse.Namespace) -> bool:
     Raises:
         VlaRosError: An option is wrong, or the policy cannot be connected.
     """
-    backend = make_backend(options)
-    front = make_front(options, backend)
-    signal.set_wakeup_fd(front.wake_fd, warn_on_full_buffer=False)
+    server, reloader = make_server(options, make_backend(options))
+    signal.set_wakeup_fd(server.wake_fd, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: front.stop())
-    if not is_loopback(options.host) and options.api_token is None:
-        remedy = "keep others away from it" if options.protocol in TOKENLESS else "--api-token"
-        _LOG.warning("anybody who reaches %s can use this server: %s", front.address, remedy)
-    _LOG.info("listening at %s for policy %s", front.address, backend.policy.name)
+        signal.signal(number, lambda *_: server.stop())
+    signal.signal(signal.SIGHUP, lambda *_: reloader.request())
     try:
-        return front.run()
+        return server.run()
     finally:
         signal.set_wakeup_fd(-1)
+        reloader.close()
+
+
+def make_server(
+    options: argparse.Namespace, backend: PolicyBackend
+) -> tuple[PolicyServer, Reloader]:
+    """A server of a backend, listening already, and what reloads its policy.
+
+    Raises:
+        ConfigError: An option is wrong, or an address cannot be listened at.
+    """
+    metrics = _metrics()
+    delay_s = delays(options.latency_ms / 1000, options.latency_jitter_ms / 1000, random.Random())
+    worker = PolicyWorker(
+        Sessions(backend),
+        max_batch=options.max_batch,
+        batch_wait_s=options.batch_wait_ms / 1000,
+        max_waiting=options.max_waiting,
+        delay_s=delay_s,
+        watcher=metrics,
+    )
+    reloader = Reloader(
+        lambda: make_backend(options), worker, backend.policy, metrics or NobodyWatches()
+    )
+
+    def health() -> Health:
+        return Health(worker.state, worker.detail, reloader.outcome)
+
+    status = Status(health, metrics, reloader.request)
+    fronts = make_fronts(Served(options, worker, backend.policy, status))
+    for name, front in fronts.items():
+        _LOG.info("%s: listening at %s for policy %s", name, front.address, backend.policy.name)
+    if not is_loopback(options.host) and options.api_token is None:
+        mute = any(name in TOKENLESS for name in ports_of(options))
+        remedy = "keep others away from it" if mute else "--api-token"
+        _LOG.warning("anybody who reaches %s can use this server: %s", options.host, remedy)
+    return PolicyServer(worker, list(fronts.values()), drain_s=options.drain_s), reloader
+
+
+def _metrics() -> Metrics | None:
+    try:
+        # An extra.
+        from vla_ros.serving.metrics import Metrics  # noqa: PLC0415
+    except ImportError:
+        return None
+    return Metrics()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,67 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.shutdown()
         os._exit(0)
     return 0
-
-
-def _add_serving(made: argparse.ArgumentParser) -> None:
-    """Who is served, and where."""
-    made.add_argument(
-        "--protocol",
-        choices=tuple(PORTS),
-        default=GR00T,
-        help="whose clients are served (%(default)s)",
-    )
-    made.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    made.add_argument(
-        "--port",
-        type=_within(int, 0, 65535),
-        help="port; 0: a free one (default: "
-        + ", ".join(f"{port} for {name}" for name, port in PORTS.items())
-        + ")",
-    )
-    made.add_argument(
-        "--api-token",
-        default=os.environ.get("VLA_ROS_API_TOKEN") or None,
-        help="what clients must say to be let in; default: $VLA_ROS_API_TOKEN, else nothing."
-        " LeRobot's and ACT's have no way to say it",
-    )
-    made.add_argument(
-        "--modality-wire",
-        choices=(BOTH, *(wire.value for wire in Gr00tWire)),
-        default=BOTH,
-        help="whose form get_modality_config takes; GR00T clients of N1.5 need A5 (%(default)s)",
-    )
-    made.add_argument(
-        "--allow-checkpoint",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a checkpoint that LeRobot's clients may ask for, whereupon they get this policy; may"
-        " be given again; default: the one that the policy's description names",
-    )
-    made.add_argument(
-        "--max-message-mib",
-        type=_within(float, 0.001, 1024.0),
-        default=DEFAULT_MAX_BYTES / MEBIBYTE,
-        help="a longer request is refused [MiB] (%(default)g)",
-    )
-
-
-def _within(kind: type[int] | type[float], minimum: float, maximum: float) -> Callable[[str], Any]:
-    """Reads a number of a range; argparse shows what it raises."""
-
-    def read(text: str) -> int | float:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = math.nan
-        if not minimum <= number <= maximum:
-            raise argparse.ArgumentTypeError(
-                f"must be {kind.__name__} of {minimum:g} to {maximum:g}, found {text!r}"
-            )
-        return number
-
-    return read
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 
 from vla_ros.backends.base import PolicyBackend
 from vla_ros.backends.registry import backend_class
+from vla_ros.core.addresses import parse_address
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import ConfigError
 from vla_ros.core.params import describe
 from vla_ros.core.policy_spec import load_policy_spec
-from vla_ros.serving.policy_server import add_policy_options, make_backend
+from vla_ros.serving.policy_options import add_policy_options, make_backend
 from vla_ros.serving.probe import made_up, probe
 from vla_ros.serving.probe_advice import advice
 from vla_ros.serving.probe_report import report, table
@@ -55,7 +56,7 @@ def backend_of(options: argparse.Namespace) -> PolicyBackend:
     """
     if options.address is None:
         return make_backend(options)
-    host, port = parse_address(options.address)
+    host, port = parse_address(options.address, where="--address")
     policy = load_policy_spec(config_file("policies", options.policy))
     name = options.backend or policy.backend
     known = {info.name for info in describe(backend_class(name).Config)}
@@ -66,21 +67,6 @@ def backend_of(options: argparse.Namespace) -> PolicyBackend:
         )
     given = [*options.backend_option, f"host={host}", f"port={port}"]
     return make_backend(argparse.Namespace(**{**vars(options), "backend_option": given}))
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``; an IPv6 address stands in brackets.
-
-    >>> parse_address("gpu-box:5555"), parse_address("[::1]:80")
-    (('gpu-box', 5555), ('::1', 80))
-
-    Raises:
-        ConfigError: It is none.
-    """
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"--address must be HOST:PORT, such as 192.168.1.20:5555; found {text!r}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def run(options: argparse.Namespace) -> bool:

@@ -46,13 +46,17 @@ def report(
         "robot": backend.robot.name,
         "policy": policy.name,
         "policy_file": policy.source,
-        "backend": type(backend).__module__.rpartition(".")[2],
+        "backend": backend.name,
         "server": info.description if info else None,
         "connect_ms": _ms(found.connect_s) if info else None,
         "prefix": info.prefix if info else None,
         "max_batch": info.max_batch if info else None,
         "shown": {
             "video": list(policy.video),
+            "resized": {
+                key: {"size": list(resize.size), "resize": "pad" if resize.pad else "stretch"}
+                for key, resize in policy.resizes.items()
+            },
             "state": _sizes(policy.state),
             "instruction": policy.instruction_key,
         },
@@ -83,7 +87,7 @@ def table(made: Mapping[str, Any]) -> str:
     lines = [
         f"robot    {made['robot']}",
         f"policy   {made['policy']} ({made['policy_file']}), backend {made['backend']}",
-        f"shown    {', '.join(shown['video'])}; {_listed(shown['state'])}; {shown['instruction']}",
+        f"shown    {_images(shown)}; {_listed(shown['state'])}; {shown['instruction']}",
         f"expected {_listed(expected['action'])}; {pace}, {expected['chunk_ms']:.0f} ms",
     ]
     if made["server"]:
@@ -100,6 +104,15 @@ def table(made: Mapping[str, Any]) -> str:
         lines += ["", f"failed: {made['error']['text']}"]
         lines += [f"  - {step}" for step in made["error"]["next"]]
     return _printable("\n".join(lines)) + "\n"
+
+
+def _images(shown: Mapping[str, Any]) -> str:
+    """The video keys, and the size that their images are given."""
+    texts = {
+        key: f"{key} ({made['resize']} to {made['size'][0]}x{made['size'][1]})"
+        for key, made in shown["resized"].items()
+    }
+    return ", ".join(texts.get(key, key) for key in shown["video"])
 
 
 def _parts(answer: Answer) -> dict[str, float | None]:

@@ -35,6 +35,7 @@ class Sessions:
 
     Attributes:
         policy: What all of them serve.
+        shared: The backend that all clients share, or of which theirs were made.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Sessions:
             now_s: The clock that tells who is idle.
         """
         self.policy: PolicySpec = backend.policy
-        self._backend = backend
+        self.shared = backend
         self._max_sessions = max_sessions
         self._now_s = now_s
         # Who asked last stands last.
@@ -64,7 +65,7 @@ class Sessions:
         Raises:
             VlaRosError: It cannot be connected.
         """
-        return self._backend.connect()
+        return self.shared.connect()
 
     def backend(self, client: Hashable) -> PolicyBackend:
         """The backend that answers a client, connected.
@@ -76,8 +77,8 @@ class Sessions:
             BackendUnavailable: As many clients as there may be are at work.
             VlaRosError: Its backend cannot be connected.
         """
-        if not self._backend.per_client:
-            return self._backend
+        if not self.shared.per_client:
+            return self.shared
         session = self._own.pop(client, None)
         if session is None:
             self._make_room()
@@ -92,15 +93,24 @@ class Sessions:
         if session is not None:
             session.backend.close()
 
+    def replace(self, backend: PolicyBackend) -> None:
+        """Have another backend of the same policy answer, to which nobody is known yet.
+
+        Args:
+            backend: It, connected.
+        """
+        self.close()
+        self.shared = backend
+
     def close(self) -> None:
         """Let go of all backends."""
         for session in self._own.values():
             session.backend.close()
         self._own.clear()
-        self._backend.close()
+        self.shared.close()
 
     def _connected(self) -> PolicyBackend:
-        made = self._backend.another()
+        made = self.shared.another()
         made.connect()
         return made
 

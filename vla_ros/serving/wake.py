@@ -38,8 +38,8 @@ class Wake:
         with contextlib.suppress(BlockingIOError):
             self._hears.recv(4096)
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it rings, at most so long, and clear it."""
+    def wait(self, timeout_s: float | None) -> None:
+        """Wait until it rings, at most so long (None: however long), and clear it."""
         select.select([self._hears], [], [], timeout_s)
         self.clear()
 

@@ -1,139 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries requests and replies between ZeroMQ and a service.
 
-Two threads: ``run`` belongs to the caller's, which does all socket work and answers what needs no
-policy, a ping for instance, at once; one worker owns the backends. Every request gets exactly one
-reply, in the order of the work. ``stop`` may be called from anywhere, signal handlers included.
+``run`` belongs to the caller's thread, which does all socket work and answers what needs no policy,
+a ping for instance, at once. Every request gets exactly one reply. ``stop`` may be called from
+anywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import zmq
 
-from vla_ros.core.errors import BackendUnavailable, ConfigError
+from vla_ros.core.errors import ConfigError, VlaRosError, WireFormatError
+from vla_ros.serving.asked import Asked, Client
+from vla_ros.serving.local_socket import LocalSocket
 from vla_ros.serving.policy_worker import MAX_WAITING, PolicyWorker
-from vla_ros.serving.sessions import Sessions
+from vla_ros.serving.wake import Wake
 
-_LOG = logging.getLogger(__name__)
 _AT_ONCE = 64
 # Beyond the limit that a client is told of, ZeroMQ itself cuts the connection.
 _HARD_LIMIT = 4
 _LINGER_MS = 200
+# For the last replies to be read.
+_PATIENCE_S = 0.1
 
 
-class ZmqJob(Protocol):
-    """A request that needs the policy."""
+class ZmqService(Protocol):
+    """What answers requests; see ``Gr00tService`` and ``ActService``.
 
-    @property
-    def infers(self) -> bool:
-        """Whether the policy has to think (else: to forget)."""
+    Attributes:
+        protocol: What it speaks, for whoever counts its clients.
+        killed: Whether a client made the server end.
+    """
 
-
-J = TypeVar("J", bound=ZmqJob)
-
-
-class ZmqService(Protocol[J]):
-    """What answers requests; see ``Gr00tService`` and ``ActService``."""
-
+    protocol: str
     killed: bool
 
-    def begin(self, data: bytes | memoryview) -> bytes | J:
-        """The reply to a request, or the work that must be done first. For the front's thread."""
+    def begin(
+        self, data: bytes | memoryview, client: Client, rest: Sequence[memoryview] = ()
+    ) -> bytes | Asked[bytes]:
+        """The reply to a request, or what must be asked of the policy first.
 
-    def finish(self, job: J, client: Hashable) -> bytes:
-        """The reply to a request that needs the policy. For the backends' thread."""
+        Args:
+            data: The request, or its first part.
+            client: Whose it is.
+            rest: Its other parts, for protocols that have some. They do not change.
+        """
 
-    def refusal(self, text: str) -> bytes:
-        """A reply that says what is wrong. For the front's thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    envelope: list[bytes]
-    future: Future[bytes]
+    def refuse(self, error: VlaRosError) -> bytes:
+        """A reply that says what is wrong."""
 
 
-class ZmqFront(Generic[J]):
+class ZmqFront:
     """Serves a service at an address.
 
     Attributes:
         address: Where it listens, with the real port.
-        wake_fd: Whatever is written here wakes ``run``. For ``signal.set_wakeup_fd``: Python runs
-            a handler only when ``run`` is awake, so a handler that calls ``stop`` needs it.
     """
 
     def __init__(
         self,
-        service: ZmqService[J],
-        sessions: Sessions,
+        service: ZmqService,
+        worker: PolicyWorker,
         *,
         address: str,
         max_bytes: int,
-        delay_s: Callable[[], float] = lambda: 0.0,
+        local: LocalSocket | None = None,
     ) -> None:
         """Listen; nothing is answered before ``run``.
 
         Args:
             service: What answers.
-            sessions: What its worker connects, and closes at the end.
+            worker: What does what is asked of the policy.
             address: ``tcp://host:port``; port ``*`` takes a free one.
             max_bytes: The service's own limit. ZeroMQ cuts off what is four times as long.
-            delay_s: How much later than it could an action is answered, asked for each one.
+            local: Where to listen beside that. It is removed at the end.
 
         Raises:
             ConfigError: The address cannot be listened at.
         """
         self._service = service
-        self._done: deque[_Done] = deque()
+        self._worker = worker
+        # What is to be sent: the client's frames, and the reply.
+        self._done: deque[tuple[list[bytes], Future[bytes]]] = deque()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._router.linger = _LINGER_MS
+        self._router.ipv6 = "[" in address
         self._router.rcvhwm = MAX_WAITING
         self._router.setsockopt(zmq.MAXMSGSIZE, _HARD_LIMIT * max_bytes)
+        self._local = local
         try:
             self._router.bind(address)
+            self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+            if local is not None and local.address:
+                self._router.bind(local.address)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
+            self._remove_local()
             raise ConfigError(f"cannot listen at {address}: {error}") from error
-        self.address = self._router.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._worker = PolicyWorker(sessions, delay_s=delay_s)
-        self.wake_fd = self._worker.wake.ring_fd
+        self._wake = Wake()
+        self._stopping = False
 
-    def run(self) -> bool:
-        """Serve until somebody stops it.
-
-        Returns:
-            Whether the backend let go in time; else its thread still hangs in a call.
-
-        Raises:
-            VlaRosError: The backend cannot be connected.
-        """
-        self._worker.start()
-        woken = self._worker.wake.fileno()
+    def run(self) -> None:
+        """Serve until somebody stops it; replies that are ready still go out."""
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
-        poller.register(woken, zmq.POLLIN)
-        while not self._worker.stopping:
+        poller.register(self._wake.fileno(), zmq.POLLIN)
+        while not self._stopping:
             ready = dict(poller.poll())
-            if woken in ready:
+            if self._wake.fileno() in ready:
                 self._reply_done()
             if self._router in ready:
                 self._take_requests()
-        ended = self._end()
-        self._worker.check()
-        return ended
+        self._reply_done()
+        # A client that is cut off loses what has come but was not read: libzmq drops it there.
+        time.sleep(_PATIENCE_S)
+        self._router.close()
+        self._context.term()
+        self._wake.close()
+        self._remove_local()
 
     def stop(self) -> None:
         """Make ``run`` return soon."""
-        self._worker.stop()
+        self._stopping = True
+        self._wake.ring()
 
     def _take_requests(self) -> None:
         for _ in range(_AT_ONCE):
@@ -147,56 +144,41 @@ class ZmqFront(Generic[J]):
             self._take([frame.bytes for frame in frames[:start]], frames[start:])
 
     def _take(self, envelope: list[bytes], body: list[zmq.Frame]) -> None:
-        if len(body) != 1:
-            self._send(
-                envelope, self._service.refusal(f"a request has one part; found {len(body)}")
-            )
+        if not body:
+            error = WireFormatError("a request has one part at least; found none")
+            self._send(envelope, self._service.refuse(error))
             return
-        begun = self._service.begin(body[0].buffer)
+        # ZeroMQ's own name of the connection stands first.
+        client = Client(self._service.protocol, envelope[0])
+        first, *rest = (frame.buffer for frame in body)
+        begun = self._service.begin(first, client, rest)
         if isinstance(begun, bytes):
             self._send(envelope, begun)
-            if self._service.killed:
-                self.stop()
+            self._stopping = self._stopping or self._service.killed
             return
-        # ZeroMQ's own name of the connection.
-        client = envelope[0]
-        try:
-            future = self._worker.submit(
-                lambda: self._service.finish(begun, client), delayed=begun.infers
-            )
-        except BackendUnavailable as error:
-            self._send(envelope, self._service.refusal(str(error)))
-            return
-        future.add_done_callback(lambda done: self._finished(envelope, done))
+        self._worker.submit(begun, client).add_done_callback(
+            lambda done: self._finished(envelope, done)
+        )
 
     def _finished(self, envelope: list[bytes], future: Future[bytes]) -> None:
-        self._done.append(_Done(envelope, future))
-        self._worker.wake.ring()
+        self._done.append((envelope, future))
+        self._wake.ring()
 
     def _reply_done(self) -> None:
-        self._worker.wake.clear()
+        self._wake.clear()
         while self._done:
-            done = self._done.popleft()
-            error = done.future.exception()
-            if error is None:
-                self._send(done.envelope, done.future.result())
-            elif isinstance(error, BackendUnavailable):
-                self._send(done.envelope, self._service.refusal(str(error)))
-            else:
-                # A fault of the backend's, not of the request's: the server goes on.
-                _LOG.error("the policy failed", exc_info=error)
-                text = f"the policy failed: {type(error).__name__}: {error}"
-                self._send(done.envelope, self._service.refusal(text))
+            envelope, future = self._done.popleft()
+            try:
+                reply = future.result()
+            except VlaRosError as error:
+                reply = self._service.refuse(error)
+            self._send(envelope, reply)
+
+    def _remove_local(self) -> None:
+        if self._local is not None:
+            self._local.remove()
 
     def _send(self, envelope: list[bytes], reply: bytes) -> None:
         # A client that is gone, or reads nothing, loses its reply; nobody waits for it.
         with contextlib.suppress(zmq.Again):
             self._router.send_multipart([*envelope, reply], zmq.NOBLOCK)
-
-    def _end(self) -> bool:
-        ended = self._worker.end()
-        self._reply_done()
-        self._router.close()
-        self._context.term()
-        self._worker.wake.close()
-        return ended

@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_ros.backends.base import PolicyBackend
-from vla_ros.backends.registry import backend_class, backend_names
+from vla_ros.backends.registry import backend_class, backend_names, new_backend
 from vla_ros.core.config_files import config_file
 from vla_ros.core.errors import VlaRosError
 from vla_ros.core.executor_params import ExecutorParams
@@ -85,7 +84,7 @@ def run(options: argparse.Namespace) -> list[EpisodeResult]:
     scene = load_scene_spec(config_file("sim", options.scene))
     chosen = backend_class(options.backend or policy.backend)
     config: Any = build(chosen.Config, {}, where="rollout")
-    backend: PolicyBackend = chosen(config, robot=robot, policy=policy)
+    backend = new_backend(chosen, config, robot=robot, policy=policy)
     world = World(robot, scene, renderer=options.renderer)
     timing = Timing(
         latency_s=1e-3 * options.latency_ms,

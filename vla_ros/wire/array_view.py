@@ -43,12 +43,18 @@ def allowed_dtype(code: Any, where: str) -> np.dtype[Any]:
 
 
 def array_view(
-    data: bytes, start: int, dtype: np.dtype[Any], shape: tuple[int, ...], where: str, *, order: str
+    data: bytes | memoryview,
+    start: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    where: str,
+    *,
+    order: str,
 ) -> NDArray[Any]:
     """A read-only array over the rest of the data; a copy only where the bytes are swapped.
 
     Args:
-        data: Bytes.
+        data: Bytes; they must not change.
         start: Where the array's begin; it must fill the rest.
         dtype: Of its items.
         shape: Of the array; no side is negative.

@@ -42,12 +42,21 @@ def pack(value: Any, encode_array: EncodeArray) -> bytes:
     Raises:
         WireFormatError: It holds something else, or an array that is not allowed.
     """
+    return b"".join(pack_pieces(value, encode_array))
+
+
+def pack_pieces(value: Any, encode_array: EncodeArray) -> list[bytes | memoryview]:
+    """The same in pieces that are to be joined; those of arrays are not copied.
+
+    Raises:
+        WireFormatError: As ``pack``.
+    """
     writer = _Writer(encode_array)
     try:
         writer.write(value, "message")
     except (ValueError, OverflowError) as error:
         raise WireFormatError(f"message cannot be packed: {error}") from error
-    return b"".join(writer.parts)
+    return writer.parts
 
 
 def unpack(data: bytes | memoryview, decode_map: DecodeMap, *, max_bytes: int) -> Any:

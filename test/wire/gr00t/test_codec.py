@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.gr00t.codec import Unpacked, pack, unpack
+from vla_ros.wire.gr00t.codec import Unpacked, pack, pack_parts, unpack
 from vla_ros.wire.gr00t.wires import Gr00tWire
 from vla_ros.wire.msgpack_tree import MAX_DEPTH, MAX_ENTRIES
 
@@ -171,6 +173,104 @@ def test_a_bomb_of_small_containers_takes_neither_memory_nor_time(inner: bytes):
 def test_a_hundred_megabytes_of_nothing_are_refused():
     with pytest.raises(WireFormatError, match="message has 100000000 bytes; at most 67108864"):
         unpack(bytes(100_000_000))
+
+
+LARGE = {"image": np.arange(3 * 80 * 80, dtype=np.uint8).reshape(80, 80, 3), "state": np.ones(5)}
+
+
+@given(trees)
+def test_round_trip_in_parts(tree: Any):
+    first, rest = pack_parts({"tree": tree, **LARGE})
+
+    read = unpack(first, rest)
+    assert same({"tree": tree, **LARGE}, read.value)
+    assert read.has_npy_arrays is False
+    assert [bytes(part) for part in rest] == [LARGE["image"].tobytes()]
+
+
+def test_small_arrays_need_no_parts():
+    tree = {"a": np.zeros(2000), "b": [1, "x"]}
+
+    assert pack_parts(tree) == (pack(tree, Gr00tWire.B), [])
+
+
+def test_parts_are_not_copied_and_cannot_be_written_to():
+    image = LARGE["image"].copy()
+    first, rest = pack_parts({"image": image})
+    assert np.shares_memory(np.frombuffer(rest[0], np.uint8), image)
+
+    received = bytearray(rest[0])
+    read = unpack(first, [memoryview(received)]).value["image"]
+    assert np.shares_memory(read, np.frombuffer(received, np.uint8))
+    assert not read.flags.writeable
+    np.testing.assert_array_equal(read, image)
+
+
+def test_an_array_in_another_order_is_sent_in_c_order():
+    image = np.asfortranarray(LARGE["image"])
+
+    np.testing.assert_array_equal(unpack(*pack_parts({"image": image})).value["image"], image)
+
+
+def test_objects_are_no_part():
+    with pytest.raises(WireFormatError, match=r"message.a: an array of object is refused"):
+        pack_parts({"a": np.full(20_000, None)})
+
+
+def placeholder(part: Any, **changed: Any) -> bytes:
+    fields = {b"nd": True, b"type": "|u1", b"shape": [2, 3], b"part": part}
+    return msgpack.packb({"a": {**fields, **{key.encode(): v for key, v in changed.items()}}})
+
+
+@pytest.mark.parametrize(
+    ("data", "parts", "text"),
+    [
+        (placeholder(0), [], "message.a: part must be one of the 0 that follow; found int 0"),
+        (placeholder(1), [bytes(6)], "part must be one of the 1 that follow; found int 1"),
+        (placeholder(-1), [bytes(6)], "part must be one of the 1 that follow; found int -1"),
+        (placeholder(True), [bytes(6)], "part must be one of the 1 that follow; found bool"),
+        (placeholder(None), [bytes(6)], "part must be one of the 1 that follow; found NoneType"),
+        (placeholder(0), [bytes(5)], r"shape \(2, 3\) of uint8 needs 6 bytes .* found 5 bytes"),
+        (placeholder(0, type="O"), [bytes(6)], "dtype .* is refused"),
+        (placeholder(0, kind="O"), [bytes(6)], "an array of objects is refused"),
+        (placeholder(0), [bytes(6)] * 3, "3 parts beside it, 1 of which belong to its arrays"),
+        (b"\xc0", [b""], "1 parts beside it, 0 of which belong to its arrays"),
+        (bytes(60), [bytes(30), bytes(11)], "message has 101 bytes; at most 100 are allowed"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(data: bytes, parts: list[bytes], text: str):
+    with pytest.raises(WireFormatError, match=text):
+        unpack(data, parts, max_bytes=100)
+
+
+@given(st.data())
+def test_mutated_messages_in_parts_raise_nothing_else(data: st.DataObject):
+    first, rest = pack_parts({"nested": {"tree": [1, "x"], **LARGE}})
+    mutated = bytearray(first)
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    parts = data.draw(st.lists(st.sampled_from([*map(bytes, rest), b"", bytes(9)]), max_size=3))
+    with contextlib.suppress(WireFormatError):
+        unpack(bytes(mutated), parts)
+
+
+def test_two_arrays_may_be_views_of_one_part():
+    both = {key: msgpack.unpackb(placeholder(0))["a"] for key in ("a", "b")}
+
+    read = unpack(msgpack.packb(both), [b"123456"]).value
+    assert read["a"].tobytes() == read["b"].tobytes() == b"123456"
+
+
+def test_parts_of_other_lengths_are_refused():
+    rng = random.Random(3)
+    first, rest = pack_parts({"a": LARGE["image"], "b": np.zeros(40_000)})
+
+    def cut(parts: Iterable[memoryview]) -> list[bytes]:
+        return [bytes(part)[: rng.randrange(len(part))] for part in parts]
+
+    for _ in range(20):
+        with pytest.raises(WireFormatError, match=r"needs .* bytes"):
+            unpack(first, cut(rest))
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN), ids=lambda path: path.name)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from test.support.gr00t_samples import moves, observation, policy
-from vla_ros.core.errors import RemotePolicyError, WireFormatError
+from vla_ros.core.errors import BackendUnavailable, RemotePolicyError, WireFormatError
 from vla_ros.core.policy_io import actions_from, policy_input
 from vla_ros.wire.gr00t.action import decode_action, encode_action
 from vla_ros.wire.gr00t.message import (
@@ -22,6 +22,8 @@ from vla_ros.wire.gr00t.message import (
     encode_error,
     encode_reply,
     encode_request,
+    encode_request_parts,
+    encode_request_pieces,
 )
 from vla_ros.wire.gr00t.observation import encode_observation
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
@@ -117,6 +119,13 @@ def test_every_error_is_an_error(error: Any, text: str):
         decode_reply(msgpack.packb({"error": error}))
 
 
+def test_a_server_that_is_not_to_be_had_now_says_so():
+    with pytest.raises(BackendUnavailable, match="policy server says: it is ending"):
+        decode_reply(encode_error("it is ending", unavailable=True))
+    with pytest.raises(RemotePolicyError, match="policy server says: x"):
+        decode_reply(msgpack.packb({"error": "x", "unavailable": 1}))
+
+
 def test_what_is_left_out_has_its_default():
     assert decode_request(b"\x80") == Request("get_action")
     assert decode_request(msgpack.packb({"endpoint": "reset", "data": None})) == Request("reset")
@@ -158,3 +167,37 @@ def test_arbitrary_maps_raise_nothing_else(message: dict[str, Any]):
     for decode in (decode_request, decode_reply):
         with contextlib.suppress(WireFormatError, RemotePolicyError):
             decode(msgpack.packb(message))
+
+
+def test_a_request_in_parts():
+    image = np.random.default_rng(0).integers(0, 255, (1, 1, 90, 90, 3), np.uint8)
+    data = {"observation": {"video": {"front": image}}, "options": None}
+
+    first, rest = encode_request_parts(Request("get_action", data, "secret"))
+
+    assert len(first) < 300
+    request = decode_request(first, rest)
+    assert (request.endpoint, request.api_token, request.wire) == (
+        "get_action", "secret", Gr00tWire.B,
+    )  # fmt: skip
+    np.testing.assert_array_equal(request.data["observation"]["video"]["front"], image)
+    with pytest.raises(WireFormatError, match=r"message has .* bytes; at most 20000 are allowed"):
+        decode_request(first, rest, max_bytes=20_000)
+
+
+@pytest.mark.parametrize("wire", list(Gr00tWire))
+def test_a_requests_pieces_are_views_of_its_arrays(wire: Gr00tWire):
+    image = np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)
+    request = Request("get_action", {"image": image}, wire=wire)
+
+    pieces = encode_request_pieces(request)
+
+    assert b"".join(pieces) == encode_request(request)
+    assert any(
+        isinstance(piece, memoryview) and np.shares_memory(np.frombuffer(piece, np.uint8), image)
+        for piece in pieces
+    )
+
+
+def test_a_request_without_large_arrays_is_nvidias_own():
+    assert encode_request_parts(Request("ping")) == (golden(Gr00tWire.B, "ping_request"), [])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from test.support.gr00t_samples import (
 )
 from vla_ros.core.errors import WireFormatError
 from vla_ros.core.policy_io import policy_input
+from vla_ros.wire.gr00t.jpeg import JpegQuality
 from vla_ros.wire.gr00t.observation import decode_observation, encode_observation
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
 
@@ -53,6 +55,27 @@ def test_round_trip(arrangement: Arrangement):
     for key, values in GIVEN.state.items():
         np.testing.assert_array_equal(decoded.state[key], values)
         assert decoded.state[key].dtype == np.float64
+
+
+@pytest.mark.parametrize("arrangement", [each for each in ARRANGEMENTS if each.wire is B])
+def test_images_may_be_jpeg_files(arrangement: Arrangement):
+    given = replace(GIVEN, video={key: np.full((24, 32, 3), 77, np.uint8) for key in GIVEN.video})
+
+    tree = encode_observation(given, arrangement, jpeg=JpegQuality())
+    decoded, found = decode_observation(tree, policy(), arrangement.wire)
+
+    assert found == arrangement
+    for key, image in given.video.items():
+        np.testing.assert_allclose(decoded.video[key], image, atol=2)
+    with pytest.raises(WireFormatError, match=r"'wrist': the decoded images would take more"):
+        decode_observation(tree, policy(), arrangement.wire, max_bytes=2 * 24 * 32 * 3 - 1)
+
+
+def test_jpeg_files_of_keys_that_the_policy_does_not_name_are_not_decoded():
+    tree = encode_observation(GIVEN, Arrangement(B, Layout.NESTED), jpeg=JpegQuality())
+    tree["video"]["more"] = {"__jpeg__": ["no file"], "shape": [1 << 40]}
+
+    assert list(decode_observation(tree, policy(), B)[0].video) == ["front", "wrist"]
 
 
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)

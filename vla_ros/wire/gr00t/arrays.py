@@ -2,16 +2,17 @@
 """One numpy array as a msgpack map, and back, in GR00T's two encodings.
 
 ``npy`` is ``{"__ndarray_class__": true, "as_npy": <a .npy file>}``; ``msgpack_numpy`` is
-``{b"nd": true, b"type": "<f4", b"kind": b"", b"shape": [...], b"data": <bytes>}``. Arrays of
-Python objects are refused both ways, because reading one means unpickling. Decoded arrays are
-read-only views of the message. Pure; any thread may call.
+``{b"nd": true, b"type": "<f4", b"kind": b"", b"shape": [...], b"data": <bytes>}``. vla_ros alone
+speaks a third: msgpack_numpy's map with ``b"part": 0`` instead of the data, which are another part
+of the message. Arrays of Python objects are refused both ways, because reading one means
+unpickling. Decoded arrays are read-only views of the message. Pure; any thread may call.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ from vla_ros.wire.shown import shown
 _MAX_HEADER_BYTES = 1024
 _NPY_KEY = "__ndarray_class__"
 _NUMPY_KEY = b"nd"
+PART_KEY = b"part"
 # The map up to where the bytes' own header and the bytes follow.
 _NPY_START: bytes = msgpack.packb({_NPY_KEY: True, "as_npy": b""})[:-2]
 _NPY_PREFIX = b"\x93NUMPY\x01\x00"
@@ -74,6 +76,22 @@ def encode_numpy(array: Array, where: str) -> Parts:
     return _numpy_start(array.dtype.str, array.shape), bin_header(data.nbytes), data
 
 
+def encode_placeholder(array: Array, where: str, part: int) -> Parts:
+    """A msgpack_numpy map without the array's bytes.
+
+    Args:
+        array: Any shape; its bytes, in C order, are sent as another part of the message.
+        where: Its place in the message, for errors.
+        part: Which part that is, from 0 on.
+
+    Raises:
+        WireFormatError: Its dtype is not allowed.
+    """
+    _check_dtype(array.dtype, where)
+    fields = {_NUMPY_KEY: True, b"type": array.dtype.str, b"shape": array.shape, PART_KEY: part}
+    return (msgpack.packb(fields),)
+
+
 def is_npy(value: Mapping[Any, Any]) -> bool:
     """Whether a map claims to be an array of the npy encoding."""
     return _NPY_KEY in value
@@ -114,19 +132,26 @@ def decode_npy(value: Mapping[Any, Any], where: str) -> Array:
     return array_view(file, start, dtype, shape, where, order="F" if header[2] == "True" else "C")
 
 
-def decode_numpy(value: Mapping[Any, Any], where: str) -> Array | bool | int | float:
+def decode_numpy(
+    value: Mapping[Any, Any], where: str, parts: Sequence[memoryview] = ()
+) -> Array | bool | int | float:
     """The array, or the single number, in a msgpack_numpy map.
 
     As GR00T's server does, this takes ``type`` as text or bytes, by code or by name, and any
     ``kind`` but the object one.
+
+    Args:
+        value: The map.
+        where: Its place in the message, for errors.
+        parts: The other parts of the message.
 
     Raises:
         WireFormatError: A field is missing or wrong, or the dtype is not allowed.
     """
     if value.get(b"kind") in (b"O", "O"):
         raise WireFormatError(f"{where}: an array of objects is refused; allowed: {ALLOWED_DTYPES}")
-    data = value.get(b"data")
-    if not isinstance(data, bytes):
+    data = _part(value, where, parts) if PART_KEY in value else value.get(b"data")
+    if not isinstance(data, (bytes, memoryview)):
         raise WireFormatError(f"{where}: data must be bytes, found {type(data).__name__}")
     dtype = allowed_dtype(value.get(b"type"), where)
     if value[_NUMPY_KEY] is True:
@@ -135,6 +160,15 @@ def decode_numpy(value: Mapping[Any, Any], where: str) -> Array | bool | int | f
         number: bool | int | float = array_view(data, 0, dtype, (), where, order="C").item()
         return number
     raise WireFormatError(f"{where}: nd must be true or false, found {value[_NUMPY_KEY]!r}")
+
+
+def _part(value: Mapping[Any, Any], where: str, parts: Sequence[memoryview]) -> memoryview:
+    part = value[PART_KEY]
+    if type(part) is not int or not 0 <= part < len(parts):
+        raise WireFormatError(
+            f"{where}: part must be one of the {len(parts)} that follow; found {shown(part)}"
+        )
+    return parts[part]
 
 
 def _shape(value: Any, where: str) -> tuple[int, ...]:

@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from vla_ros.core.errors import WireFormatError
 from vla_ros.core.policy_io import PolicyInput
 from vla_ros.core.policy_spec import PolicySpec
+from vla_ros.wire.gr00t.jpeg import Each, JpegQuality, decode_images, encode_images
 from vla_ros.wire.gr00t.modality import LANGUAGE, STATE, VIDEO
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
+from vla_ros.wire.limits import DEFAULT_MAX_BYTES
 from vla_ros.wire.shown import shown
 
 
-def encode_observation(given: PolicyInput, arrangement: Arrangement) -> dict[str, Any]:
+def encode_observation(
+    given: PolicyInput,
+    arrangement: Arrangement,
+    *,
+    jpeg: JpegQuality | None = None,
+    each: Each = map,
+) -> dict[str, Any]:
     """An observation as a tree: images (B, T, H, W, C) uint8, state (B, T, D) float32.
 
     B is left out where the arrangement is not batched.
@@ -29,13 +37,21 @@ def encode_observation(given: PolicyInput, arrangement: Arrangement) -> dict[str
     Args:
         given: What the policy is shown.
         arrangement: How its server wants it.
+        jpeg: How much of the images is kept in JPEG files, which servers of this package take;
+            None: they are sent as they are.
+        each: Calls for each image that is to be encoded.
+
+    Raises:
+        WireFormatError: An image is larger than a JPEG file can hold.
     """
     batch = (None,) if arrangement.batched else ()
     # What has no axis for its moments is of one moment.
-    video = {
+    video: Mapping[str, Any] = {
         key: images[(*batch, None)] if images.ndim == 3 else images[batch]
         for key, images in given.video.items()
     }
+    if jpeg is not None:
+        video = encode_images(video, jpeg, each)
     state = {key: values.astype(np.float32)[(*batch, None)] for key, values in given.state.items()}
     if arrangement.layout is Layout.NESTED:
         language = {key: [[text]] for key, text in given.language.items()}
@@ -48,9 +64,14 @@ def encode_observation(given: PolicyInput, arrangement: Arrangement) -> dict[str
 
 
 def decode_observation(
-    tree: Mapping[str, Any], policy: PolicySpec, wire: Gr00tWire
+    tree: Mapping[str, Any],
+    policy: PolicySpec,
+    wire: Gr00tWire,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    each: Each = map,
 ) -> tuple[PolicyInput, Arrangement]:
-    """The observation in a tree, and how it was arranged. Images are read-only views.
+    """The observation in a tree, and how it was arranged. Images are views, unless decoded.
 
     Keys that the policy does not name are ignored, as GR00T's server does; keys that are missing
     are left to ``observation_from``, which names them.
@@ -59,6 +80,8 @@ def decode_observation(
         tree: What the client sent.
         policy: Whose keys are looked for.
         wire: The wire that it came in.
+        max_bytes: How much memory images may take that came as JPEG files.
+        each: Calls for each of these.
 
     Raises:
         WireFormatError: A value has the wrong type, shape or dtype; the text names its key.
@@ -68,6 +91,7 @@ def decode_observation(
     video, state = _part(tree, VIDEO, layout), _part(tree, STATE, layout)
     language = _part(tree, LANGUAGE, layout) if nested else tree
     shown = {key: video[key] for key in policy.video if key in video}
+    shown = decode_images(shown, max_bytes=max_bytes, each=each)
     measured = {key: state[key] for key in policy.state if key in state}
     given = PolicyInput(
         video={key: _images(key, value, wire, policy) for key, value in shown.items()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from vla_ros.wire.shown import shown
 _MAX_ID = 2**64 - 1
 _MAX_STAMP = 2**63 - 1
 _MAX_STEPS = 2**31 - 1
-_MAX_DELAY_S = 60.0
+_MAX_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,33 @@ class Options:
         stamp_ns: When the observation was made [ns of the client's clock]; None: not told.
         request: The client's own request; None: not told.
         prefix: Actions that are committed already.
+        runs_out_in_s: For how long from when the request was sent the robot has something to
+            execute, at most a minute; None: not told.
     """
 
     stamp_ns: int | None = None
     request: ObservationRequest | None = None
     prefix: Prefix | None = None
+    runs_out_in_s: float | None = None
 
 
-def encode_options(observation: Observation, prefix: Prefix | None) -> dict[str, Any]:
-    """The options of a request."""
+def encode_options(
+    observation: Observation, prefix: Prefix | None, *, now_ns: int
+) -> dict[str, Any]:
+    """The options of a request.
+
+    Args:
+        observation: What is sent.
+        prefix: Actions that are committed already.
+        now_ns: When it is sent [ns of the observation's clock].
+    """
     options: dict[str, Any] = {"stamp_ns": observation.stamp_ns}
-    if observation.request is not None:
-        options["request_id"] = observation.request.request_id
-        options["epoch"] = observation.request.epoch
+    request = observation.request
+    if request is not None:
+        options["request_id"] = request.request_id
+        options["epoch"] = request.epoch
+        if request.runs_out_ns is not None:
+            options["runs_out_in_s"] = _clamped((request.runs_out_ns - now_ns) * 1e-9)
     if prefix is not None:
         options["prefix"] = {"names": list(prefix.names), "actions": prefix.actions}
         options["inference_delay_s"] = prefix.inference_delay_s
@@ -71,7 +86,22 @@ def decode_options(tree: Any) -> Options:
             must_go=False,
         )
     prefix = _prefix(tree) if "prefix" in tree else None
-    return Options(stamp_ns, request, prefix)
+    return Options(stamp_ns, request, prefix, _runs_out_in_s(tree))
+
+
+def _runs_out_in_s(tree: Mapping[str, Any]) -> float | None:
+    seconds = tree.get("runs_out_in_s")
+    if seconds is None:
+        return None
+    if type(seconds) not in (int, float) or not -inf < seconds < inf:
+        raise WireFormatError(
+            f"options.runs_out_in_s must be a finite number; found {shown(seconds)}"
+        )
+    return float(_clamped(seconds))
+
+
+def _clamped(seconds: float) -> float:
+    return min(max(seconds, 0.0), _MAX_S)
 
 
 def _prefix(tree: Mapping[str, Any]) -> Prefix:
@@ -91,9 +121,9 @@ def _prefix(tree: Mapping[str, Any]) -> Prefix:
             "options.prefix must be a map of names (D,) and actions (P, D) of finite floats; found"
             f" {shown(given)}"
         )
-    if not isinstance(delay_s, (int, float)) or not 0.0 <= delay_s <= _MAX_DELAY_S:
+    if not isinstance(delay_s, (int, float)) or not 0.0 <= delay_s <= _MAX_S:
         raise WireFormatError(
-            f"options.inference_delay_s must be 0 to {_MAX_DELAY_S:g}; found {shown(delay_s)}"
+            f"options.inference_delay_s must be 0 to {_MAX_S:g}; found {shown(delay_s)}"
         )
     steps = {"execution_horizon": 0, **tree}
     return Prefix(

@@ -12,12 +12,6 @@ READY = f"/{SERVICE}/Ready"
 SEND_POLICY_INSTRUCTIONS = f"/{SERVICE}/SendPolicyInstructions"
 SEND_OBSERVATIONS = f"/{SERVICE}/SendObservations"
 GET_ACTIONS = f"/{SERVICE}/GetActions"
-
-
-def address_of(host: str, port: int) -> str:
-    """Where a server is, as gRPC wants it said: an address of IPv6 stands in brackets.
-
-    >>> address_of("::1", 8080)
-    '[::1]:8080'
-    """
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+# What a server of this package says beside an error UNAVAILABLE of its own: the connection need not
+# be made anew. LeRobot's clients pass over it.
+STILL_THERE = ("vla-ros-still-there", "1")
