@@ -79,6 +79,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--robot", default=None, help="so101 (default) or g1; with --recording, a robot's name"
     )
     parser.add_argument("--policy", default=None, help="a policy's name or .yaml file")
+    parser.add_argument(
+        "--backend", default=None, help="how it is reached, if not as its file says"
+    )
+    parser.add_argument("--server", default=None, help="HOST:PORT of a server that runs already")
     return parser.parse_args(arguments)
 
 

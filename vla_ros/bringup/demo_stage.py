@@ -43,9 +43,11 @@ def make_stage(options: argparse.Namespace) -> Stage:
     Raises:
         ConfigError: They ask for what does not exist.
     """
+    robot = options.robot or "so101"
+    if (options.backend or options.server) and (options.recording or robot != "so101"):
+        raise ConfigError("--backend and --server go with --robot so101 alone, and no recording")
     if options.recording is not None:
         return _recording(options)
-    robot = options.robot or "so101"
     if robot not in _BODIES:
         raise ConfigError(f"--robot must be one of {', '.join(_BODIES)}, found {robot!r}")
     return _BODIES[robot](options)
@@ -58,6 +60,8 @@ def _so101(options: argparse.Namespace) -> Stage:
         instruction=options.instruction,
         seed=options.seed,
         policy=options.policy or "",
+        backend=options.backend or "",
+        server_address=options.server or "",
     )
     robot = load_robot_spec(config_file("robots", chosen.robot_name))
     return _stage(
