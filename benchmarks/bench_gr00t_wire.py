@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GR00T wires with two cameras: encoding, decoding, a round trip between processes [ms]."""
+"""The GR00T wires with two cameras: encoding and decoding [ms]."""
 
 from __future__ import annotations
 
-import re
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
-from vla_ros.backends.gr00t_zmq import Backend, Gr00tConfig
 from vla_ros.core.config_files import config_file
 from vla_ros.core.observation import Observation
 from vla_ros.core.policy_io import policy_input
@@ -42,20 +37,6 @@ def median_ms(call: Callable[[], object]) -> float:
         call()
         times.append((time.perf_counter_ns() - begin) * 1e-6)
     return statistics.median(times)
-
-
-@contextmanager
-def server(wire: Gr00tWire) -> Iterator[int]:
-    """A policy server that thinks for no time, in a process of its own; its port."""
-    command = [sys.executable, "-m", "vla_ros.serving.policy_server", "--backend", "hold"]
-    options = ["--robot", ROBOT, "--policy", POLICY, "--port", "0", "--modality-wire", wire.value]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            lines = (re.search(r"listening at tcp://[^ ]+:(\d+)", line) for line in process.stderr)
-            yield next(int(found[1]) for found in lines if found)
-        finally:
-            process.terminate()
 
 
 def measure(robot: RobotSpec, policy: PolicySpec, wire: Gr00tWire, size: tuple[int, int]) -> None:
@@ -90,12 +71,6 @@ def measure(robot: RobotSpec, policy: PolicySpec, wire: Gr00tWire, size: tuple[i
             lambda: decode_action(decode_reply(reply), arrangement, policy.action)
         ),
     }
-    with server(wire) as port:
-        backend = Backend(Gr00tConfig(port=port), robot=robot, policy=policy)
-        backend.connect()
-        backend.infer(observation)
-        costs["round trip"] = median_ms(lambda: backend.infer(observation))
-        backend.close()
     shown = "  ".join(f"{name.strip()} {cost:6.3f}" for name, cost in costs.items())
     print(f"wire {wire.value:2}  2x{size[0]}x{size[1]}  {len(request):8} B  {shown}  ms")
 
