@@ -8,8 +8,10 @@ COVERED := --cov=vla_ros.core --cov=vla_ros.wire --cov-branch --cov-report=term-
 PEER_TESTS := test/peers test/backends/test_lerobot_model.py test/backends/test_onnx_file.py \
 	test/backends/test_torch_file.py
 
+RAY_TESTS := test/peers/test_ray.py test/serving/ray/test_app.py test/serving/ray/test_policy.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peers soak lint format bench bench-execution \
+.PHONY: help setup demo test test-slow test-peers test-ray soak lint format bench bench-execution \
 	bench-lerobot shell lock clean
 
 help:  ## show this help
@@ -24,6 +26,7 @@ demo: setup  ## run episodes over real ROS 2; ROBOT=g1 EPISODES= SEED= LATENCY_M
 		$${ROBOT:+--robot "$$ROBOT"} $${POLICY:+--policy "$$POLICY"} \
 		$${EPISODES:+--episodes "$$EPISODES"} $${SEED:+--seed "$$SEED"} \
 		$${LATENCY_MS:+--latency-ms "$$LATENCY_MS"} \
+		$${BACKEND:+--backend "$$BACKEND"} $${SERVER:+--server "$$SERVER"} \
 		$${INSTRUCTION:+--instruction "$$INSTRUCTION"} $${RECORDING:+--recording "$$RECORDING"}
 
 test: setup  ## run the tests; core and wire must be covered wholly
@@ -34,6 +37,9 @@ test-slow: setup  ## run the tests that take long
 
 test-peers:  ## run the tests against the real LeRobot; installs it first (1.9 GB)
 	@scripts/peers.sh python -m pytest -m peer -W ignore $(PEER_TESTS)
+
+test-ray: setup  ## run the tests against Ray Serve, and the demo; installs Ray first (0.5 GB)
+	@scripts/ray_env.sh python -m pytest -m peer -W ignore $(RAY_TESTS)
 
 soak: setup  ## break everything at random while a robot works; DURATION_S=600 SEED=
 	@$(RUN) python -m test.system.fault_run --duration-s "$${DURATION_S:-600}" \
