@@ -15,7 +15,7 @@ from vla_ros.backends.base import BatchItem, PolicyInfo
 from vla_ros.core.action_chunk import ActionChunk
 from vla_ros.core.errors import BackendUnavailable, ConfigError, RemotePolicyError, VlaRosError
 from vla_ros.core.observation import Observation, Prefix
-from vla_ros.serving import policy_worker
+from vla_ros.serving import policy_health
 from vla_ros.serving.asked import Client, Inference, Reset
 from vla_ros.serving.policy_worker import PolicyWorker
 from vla_ros.serving.sessions import Sessions
@@ -328,6 +328,33 @@ def test_an_answer_that_cannot_be_made_is_an_error(start: Start):
     assert "too short" in text_of(worker.submit(Inference(observation(), fail), A))
 
 
+def test_a_fault_in_an_answer_ends_its_request_alone(start: Start):
+    def fail(_: ActionChunk) -> str:
+        raise ZeroDivisionError("a bug")
+
+    worker = start()
+    failing = worker.submit(Inference(observation(), fail), A)
+    assert text_of(failing) == "the policy failed: ZeroDivisionError: a bug"
+    failing = worker.submit(Reset(lambda: fail(None)), A)  # type: ignore[arg-type]
+    assert text_of(failing) == "the policy failed: ZeroDivisionError: a bug"
+    assert worker.submit(inference(), A).result(LONG_S) == "actions"
+
+
+def test_where_the_thread_itself_fails_nobody_waits_for_ever(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+):
+    worker = start()
+    assert worker.submit(inference(), A).result(LONG_S) == "actions"
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(worker._queue, "take", fail)
+    waiting = worker.submit(inference(), A)
+    assert isinstance(worker.ended.exception(LONG_S), ZeroDivisionError)
+    assert text_of(waiting) == "the server is ending"
+
+
 def test_the_state_tells_loading_from_ready_from_failing_from_ending(start: Start):
     backend, go = GoldenBackend(), threading.Event()
 
@@ -349,7 +376,7 @@ def test_the_state_tells_loading_from_ready_from_failing_from_ending(start: Star
     assert worker.detail == "the GPU is gone"
     with pytest.MonkeyPatch.context() as patch:
         # Who asks only servers that are well may try whether it is.
-        patch.setattr(policy_worker, "_FAILED_S", 0.0)
+        patch.setattr(policy_health, "_FAILED_S", 0.0)
         assert worker.state == "ready"
     worker.submit(inference(), A).exception(LONG_S)
     assert worker.state == "failed"

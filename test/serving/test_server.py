@@ -67,7 +67,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.result.set_result(self.server.run())
-        except (BackendUnavailable, OSError) as error:
+        except (BackendUnavailable, OSError, ZeroDivisionError) as error:
             self.result.set_exception(error)
 
     def ask(self, client: str = "a") -> Future[str]:
@@ -171,3 +171,15 @@ def test_a_front_that_fails_is_not_hidden(run: Callable[..., Running]):
     running.fronts[0].fails = OSError("no more sockets")
     running.fronts[0].stop()
     assert "no more sockets" in str(running.result.exception(LONG_S))
+
+
+def test_a_fault_of_the_policys_thread_ends_it_and_is_not_hidden(run: Callable[..., Running]):
+    running = run()
+    running.ask().result(LONG_S)
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    running.worker._queue.take = fail  # type: ignore[method-assign, assignment]
+    assert isinstance(running.ask().exception(LONG_S), BackendUnavailable)
+    assert isinstance(running.result.exception(LONG_S), ZeroDivisionError)

@@ -22,25 +22,25 @@ from vla_ros.backends.base import BatchItem, PolicyBackend, PolicyInfo
 from vla_ros.core.errors import BackendUnavailable, VlaRosError
 from vla_ros.serving.asked import Client, Inference, Reset
 from vla_ros.serving.inference_queue import InferenceQueue
-from vla_ros.serving.policy_calls import Answer, call_policy, infer_all
+from vla_ros.serving.policy_calls import call_policy, infer_all
+from vla_ros.serving.policy_health import PolicyHealth, PolicyState
 from vla_ros.serving.sessions import Sessions
 from vla_ros.serving.turns import NobodyWatches, Turn, Turns, Watcher
 
 _LOG = logging.getLogger(__name__)
 R = TypeVar("R")
-State = Literal["loading", "ready", "failed", "ending"]
+State = PolicyState | Literal["ending"]
 MAX_WAITING = 128
 _ENDING = "the server is ending"
 _PATIENCE_S = 0.5
-# So many inferences in a row that fail are the policy's fault, not that of the observations.
-_FAILURES = 3
-# Whoever asks only servers that are well would never find out that it is well again: after so long
-# somebody may try.
-_FAILED_S = 5.0
 
 
 class PolicyWorker:
-    """Connects the backends, does what is asked of them, and closes them."""
+    """Connects the backends, does what is asked of them, and closes them.
+
+    Attributes:
+        ended: Ends with the thread, and fails with what it failed with: a fault of this package.
+    """
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class PolicyWorker:
         self._delay_s = delay_s
         self._watcher = watcher or NobodyWatches()
         self._turns = Turns(self._watcher)
+        self._health = PolicyHealth()
         self._connected: Future[PolicyInfo] = Future()
+        self.ended: Future[None] = Future()
         # Beside the condition, so that a delay can be cut short.
         self._ending = threading.Event()
         self._changed = threading.Condition()
@@ -80,13 +82,9 @@ class PolicyWorker:
         self._resets: deque[Turn[Reset[Any]]] = deque()
         self._chores: deque[Callable[[], None]] = deque()
         self._drained: Future[None] | None = None
-        self._info: PolicyInfo | None = None
-        self._failure: VlaRosError | None = None
-        self._failures = 0
-        self._failed_s = 0.0
         # Of the thread alone: when it had answered the last batch.
         self._free_s = -inf
-        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name="policy", daemon=True)
 
     @property
     def state(self) -> State:
@@ -94,18 +92,12 @@ class PolicyWorker:
         with self._changed:
             if self._drained is not None or self._ending.is_set():
                 return "ending"
-            if self._info is None:
-                return "loading" if self._failure is None else "failed"
-            lately = time.monotonic() - self._failed_s < _FAILED_S
-            return "failed" if self._failures >= _FAILURES and lately else "ready"
+        return self._health.state
 
     @property
     def detail(self) -> str:
         """In words: what serves, or what fails."""
-        with self._changed:
-            if self._failure is not None:
-                return str(self._failure)
-            return "" if self._info is None else self._info.description
+        return self._health.detail
 
     def start(self) -> Future[PolicyInfo]:
         """Connect the backend; then do what is asked.
@@ -206,12 +198,20 @@ class PolicyWorker:
             return None, f"the server is overloaded: {self._max_waiting} clients are waiting"
         return self._queue.add(turn, client, turn.since_s, runs_out_in_s=asked.runs_out_in_s), None
 
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001 - whoever runs the server raises it
+            self.ended.set_exception(error)
+        else:
+            self.ended.set_result(None)
+        self._turns.refuse_all(BackendUnavailable(_ENDING))
+
     def _run(self) -> None:
         try:
             info = call_policy(self._sessions.connect)
         except VlaRosError as error:
-            with self._changed:
-                self._failure = error
+            self._health.refused(error)
             self._connected.set_exception(error)
         else:
             self._note_connected(info)
@@ -225,7 +225,7 @@ class PolicyWorker:
         able = info.max_batch if self._max_batch is None else min(info.max_batch, self._max_batch)
         with self._changed:
             self._queue.max_batch = able
-            self._info, self._failure, self._failures = info, None, 0
+        self._health.connected(info)
 
     def _next(self) -> Callable[[], None] | None:
         """What to do next, once there is something; None: nothing more."""
@@ -246,10 +246,10 @@ class PolicyWorker:
 
     def _reset(self, turn: Turn[Reset[Any]]) -> None:
         def reset() -> Any:
-            call_policy(lambda: self._sessions.backend(turn.client).reset())
+            self._sessions.backend(turn.client).reset()
             return turn.asked.done()
 
-        self._turns.reply(turn, reset)
+        self._turns.reply(turn, partial(call_policy, reset))
 
     def _infer(self, turns: Sequence[Turn[Inference[Any]]]) -> None:
         items = {turn: item for turn in turns if (item := self._item(turn)) is not None}
@@ -258,13 +258,14 @@ class PolicyWorker:
         begun_s = time.monotonic()
         answers = infer_all(self._sessions.shared, list(items.values()))
         self._watcher.batch(len(items), time.monotonic() - begun_s)
-        self._note(answers)
+        self._health.inferred(answers)
+        self._tell_load()
         self._ending.wait(self._delay_s())
         for turn, answer in zip(items, answers, strict=True):
             if isinstance(answer, VlaRosError):
                 self._turns.fail(turn, answer, "error")
             else:
-                self._turns.reply(turn, partial(turn.asked.answer, answer))
+                self._turns.reply(turn, partial(call_policy, partial(turn.asked.answer, answer)))
         self._free_s = time.monotonic()
 
     def _item(self, turn: Turn[Inference[Any]]) -> BatchItem | None:
@@ -278,17 +279,6 @@ class PolicyWorker:
             self._turns.fail(turn, error, "refused")
             return None
         return BatchItem(backend, asked.observation, asked.prefix)
-
-    def _note(self, answers: Sequence[Answer]) -> None:
-        """Counts the failures in a row."""
-        with self._changed:
-            for answer in answers:
-                failed = isinstance(answer, VlaRosError)
-                self._failures = self._failures + 1 if failed else 0
-                self._failure = answer if isinstance(answer, VlaRosError) else None
-            if self._failure is not None:
-                self._failed_s = time.monotonic()
-        self._tell_load()
 
     def _tell_load(self) -> None:
         with self._changed:

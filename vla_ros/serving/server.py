@@ -74,16 +74,14 @@ class PolicyServer:
             VlaRosError: The backend cannot be connected.
         """
         connected = self._worker.start()
-        connected.add_done_callback(self._ring)
         with ThreadPoolExecutor(len(self.fronts), thread_name_prefix="protocol") as threads:
             running = [threads.submit(front.run) for front in self.fronts]
-            for future in running:
-                future.add_done_callback(self._ring)
-            while not (self._told or any(future.done() for future in running)):
-                if connected.done() and connected.exception() is not None:
-                    break
+            ends = [*running, self._worker.ended]
+            for end in ends:
+                end.add_done_callback(self._ring)
+            while not (self._told or any(end.done() for end in ends)):
                 self._wake.wait(None)
-            if connected.done() and connected.exception() is None:
+            if connected.done() and not self._worker.ended.done():
                 self._drain()
             ended = self._worker.end()
             for front in self.fronts:
@@ -91,8 +89,9 @@ class PolicyServer:
         self._wake.close()
         for future in running:
             future.result()
-        if connected.done():
-            connected.result()
+        for outcome in (connected, self._worker.ended):
+            if outcome.done():
+                outcome.result()
         return ended
 
     def _drain(self) -> None:
