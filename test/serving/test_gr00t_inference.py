@@ -65,6 +65,22 @@ def test_what_our_clients_say_beside_it_is_passed_on():
     assert asked().runs_out_in_s is None
 
 
+def test_our_clients_are_told_how_long_the_server_took():
+    for options, info in ((Options(5), {"server_s": 0.25}), (Options(), {})):
+        now_ns = [1_000_000_000]
+        inference = gr00t_inference(
+            policy(),
+            encode_observation(policy_input(policy(), observation()), EACH[0]),
+            options,
+            wire=Gr00tWire.B,
+            now_ns=lambda now=now_ns: now[0],
+            encode=lambda actions: actions,
+        )
+        now_ns[0] += 250_000_000
+        _, told = inference.answer(GoldenBackend().infer(inference.observation))
+        assert told == info
+
+
 def test_an_observation_that_is_none_of_the_policys_is_refused():
     with pytest.raises(ConfigError, match="state key 'single_arm' is missing"):
         asked(state={})

@@ -93,7 +93,8 @@ def test_our_server_is_fine_in_every_protocol(
     assert f"127.0.0.1:{port}" in told["server"]
     assert told["answers"] == {"wanted": 4, "good": 4}
     assert len(backend.seen) == 4
-    assert told["times_ms"]["inference"] is None
+    times_ms, tells = told["times_ms"], any(end in said for end in ("wire A6", "wire B", "socket"))
+    assert (times_ms["inference"] is not None) is tells
     assert told["times_ms"]["round_trip"]["p50"] >= told["times_ms"]["server"]["p50"] > 0
     assert told["remarks"] == []
 

@@ -25,7 +25,7 @@ from vla_ros.core.errors import ConfigError, RemotePolicyError
 from vla_ros.core.observation import Observation, Prefix
 from vla_ros.core.params import param
 from vla_ros.core.policy_io import PolicyInput, actions_from
-from vla_ros.wire.gr00t.action import decode_action
+from vla_ros.wire.gr00t.action import decode_action, server_seconds
 from vla_ros.wire.gr00t.jpeg import JpegQuality
 from vla_ros.wire.gr00t.modality import check_modality
 from vla_ros.wire.gr00t.observation import encode_observation
@@ -105,6 +105,7 @@ class Backend(RemoteBackend):
             actions_from(self.policy, by_key),
             sent_ns=answer.sent_ns,
             received_ns=answer.received_ns,
+            inference_ns=round(server_seconds(answer.value) * 1e9),
         )
 
     def reset(self) -> None:

@@ -46,15 +46,18 @@ def gr00t_inference(
     Raises:
         VlaRosError: The observation is none of the policy's.
     """
+    begun_ns = now_ns()
     given, arrangement = decode_observation(tree, policy, wire, max_bytes=max_bytes, each=each)
     observation = observation_from(
         policy,
         given,
-        stamp_ns=now_ns() if options.stamp_ns is None else options.stamp_ns,
+        stamp_ns=begun_ns if options.stamp_ns is None else options.stamp_ns,
         request=options.request,
     )
 
     def answer(chunk: ActionChunk) -> R:
-        return encode(encode_action(actions_by_key(policy, chunk), arrangement))
+        # NVIDIA's clients say no stamp, and are told what NVIDIA's servers tell.
+        server_s = None if options.stamp_ns is None else (now_ns() - begun_ns) * 1e-9
+        return encode(encode_action(actions_by_key(policy, chunk), arrangement, server_s=server_s))
 
     return Inference(observation, answer, options.prefix, options.runs_out_in_s)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vla_ros.core.errors import WireFormatError
-from vla_ros.wire.gr00t.action import decode_action, encode_action
+from vla_ros.wire.gr00t.action import decode_action, encode_action, server_seconds
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
 
 KEYS = ("arm", "claw")
@@ -43,6 +43,22 @@ def test_the_answer_is_arranged_as_the_observation_was():
 
     actions, _ = encode_action(ACTIONS, WRAPPED)
     assert list(actions) == ["action.arm", "action.claw"]
+
+
+@pytest.mark.parametrize("arrangement", [B, WRAPPED])
+def test_how_long_the_server_took_is_told_beside_the_actions(arrangement: Arrangement):
+    tree = encode_action(ACTIONS, arrangement, server_s=0.25)
+    assert server_seconds(tree) == 0.25
+    assert decode_action(tree, arrangement, KEYS).keys() == ACTIONS.keys()
+    assert server_seconds(encode_action(ACTIONS, arrangement)) == 0.0
+    assert server_seconds(encode_action(ACTIONS, A5, server_s=0.25)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "info", [None, 3, {"server_s": "1"}, {"server_s": -1.0}, {"server_s": float("nan")}, {"x": 1.0}]
+)
+def test_what_other_servers_say_there_tells_nothing(info: Any):
+    assert server_seconds([{}, info]) == 0.0
 
 
 def test_the_axis_that_old_servers_drop_is_put_back():

@@ -14,15 +14,23 @@ from vla_ros.wire.gr00t.modality import ACTION
 from vla_ros.wire.gr00t.wires import Arrangement, Gr00tWire, Layout
 from vla_ros.wire.shown import shown
 
+# What our servers tell our clients beside the actions.
+_SERVER_S = "server_s"
+_LONGEST_S = 3600.0
+
 
 def encode_action(
-    by_key: Mapping[str, NDArray[np.floating[Any]]], arrangement: Arrangement
+    by_key: Mapping[str, NDArray[np.floating[Any]]],
+    arrangement: Arrangement,
+    *,
+    server_s: float | None = None,
 ) -> dict[str, Any] | list[Any]:
     """An answer as a tree: arrays (B, H, D) float32, arranged as the observation was.
 
     Args:
         by_key: Action key to (H, D) in the policy's units.
         arrangement: How the observation came.
+        server_s: How long the server took; None, or wire A5: not to be told.
     """
     prefix = _prefix(arrangement)
     axes = (None,) if arrangement.batched else ()
@@ -30,7 +38,16 @@ def encode_action(
         f"{prefix}{key}": np.ascontiguousarray(values, np.float32)[axes]
         for key, values in by_key.items()
     }
-    return actions if arrangement.wire is Gr00tWire.A5 else [actions, {}]
+    if arrangement.wire is Gr00tWire.A5:
+        return actions
+    return [actions, {} if server_s is None else {_SERVER_S: server_s}]
+
+
+def server_seconds(tree: Any) -> float:
+    """How long the server took for an answer [s]; 0: it did not tell."""
+    info = tree[1] if isinstance(tree, list) and len(tree) == 2 else None
+    told = info.get(_SERVER_S) if isinstance(info, Mapping) else None
+    return told if isinstance(told, float) and 0.0 <= told <= _LONGEST_S else 0.0
 
 
 def decode_action(
