@@ -12,6 +12,7 @@ import cv2
 import pytest
 
 
+@pytest.mark.flaky(reruns=1)
 @pytest.mark.timeout(150)
 def test_an_episode_succeeds_and_leaves_its_report(tmp_path: Path) -> None:
     output = tmp_path / "demo"
