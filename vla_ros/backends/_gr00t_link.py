@@ -147,7 +147,13 @@ class Gr00tLink:
 
     def _client_at(self, address: str) -> Gr00tClient:
         return Gr00tClient(
-            ZmqChannel(address, times=self._config.times, max_bytes=DEFAULT_MAX_BYTES),
+            # Users know the port, and no local socket.
+            ZmqChannel(
+                address,
+                times=self._config.times,
+                max_bytes=DEFAULT_MAX_BYTES,
+                name=self._address,
+            ),
             api_token=self._config.api_token or None,
             max_bytes=DEFAULT_MAX_BYTES,
             now_ns=self._now_ns,

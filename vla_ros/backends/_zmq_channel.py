@@ -36,11 +36,14 @@ _LOST: dict[int, str] = {
 class ZmqChannel:
     """A request goes out, its answer comes back, or ``BackendUnavailable`` is raised in time."""
 
-    def __init__(self, address: str, *, times: ChannelTimes, max_bytes: int) -> None:
+    def __init__(
+        self, address: str, *, times: ChannelTimes, max_bytes: int, name: str | None = None
+    ) -> None:
         """Keep the facts; the first call connects.
 
         Args:
             address: ``tcp://host:port``, or ``ipc://path``.
+            name: What errors call the server; None: by its address.
             times: How patient to be.
             max_bytes: A longer answer loses the connection.
         """
@@ -55,7 +58,8 @@ class ZmqChannel:
         self._ids = itertools.count(1)
         self._pending: bytes | None = None
         self._pending_until_s = 0.0
-        self._backoff = Backoff(address, times)
+        self._name = name or address
+        self._backoff = Backoff(self._name, times)
 
     def open(self, deadline_s: float) -> int:
         """Make sure that a request can be sent now.
@@ -96,7 +100,7 @@ class ZmqChannel:
         answer = self._answer(socket, name, deadline_s)
         if answer is None:
             raise BackendSilent(
-                f"{self.address} gave no answer within {time.monotonic() - started_s:.2f} s"
+                f"{self._name} gave no answer within {time.monotonic() - started_s:.2f} s"
             )
         self._backoff.worked()
         if len(answer) != 1:
@@ -116,7 +120,7 @@ class ZmqChannel:
         socket = self._socket or self._connect()
         if not self._wait(socket, zmq.POLLOUT, min(deadline_s, self._connect_by_s)):
             if time.monotonic() < self._connect_by_s:
-                raise BackendUnavailable(f"{self.address} is not connected yet")
+                raise BackendUnavailable(f"{self._name} is not connected yet")
             raise self._fail("the connection was not made in time; does it speak ZeroMQ?")
         return socket
 
@@ -145,7 +149,7 @@ class ZmqChannel:
         """Waits for the answer of a request that was given up."""
         if self._answer(socket, name, min(deadline_s, self._pending_until_s)) is None:
             if time.monotonic() < self._pending_until_s:
-                raise BackendSilent(f"{self.address} is still busy with an earlier request")
+                raise BackendSilent(f"{self._name} is still busy with an earlier request")
             self._close_socket()
 
     def _answer(
