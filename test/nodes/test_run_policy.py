@@ -110,7 +110,7 @@ def test_it_runs_until_the_success_topic_says_that_it_is_done(
     assert result.observations > 0
     assert result.starved_ticks == 0
     assert at_rest(ring)
-    assert ring.states[-1].mode == "stopped"
+    ring.domain.spin_until(lambda: ring.states[-1].mode == "stopped", "the stop")
     # Nobody listens to that topic any more.
     assert ring.domain.peer.count_subscribers("task/done") == 0
 
@@ -204,7 +204,9 @@ def test_a_deactivation_ends_it(ring: Ring, node: Executor, client: Client):
     assert status == GoalStatus.STATUS_ABORTED
     assert result.outcome == Result.STOPPED
     assert "deactivated" in result.detail
-    assert ring.states[-1].hold_reason == "deactivated"
+    ring.domain.spin_until(
+        lambda: ring.states[-1].hold_reason == "deactivated", "the hold, with its reason"
+    )
     assert at_rest(ring)
 
 
@@ -238,7 +240,9 @@ def test_an_arm_that_does_not_follow_ends_it(domain: Domain, files, ring: Ring, 
     assert status == GoalStatus.STATUS_ABORTED
     assert result.outcome == Result.STOPPED
     assert result.detail.startswith("not_following: g/position was more than 0.1")
-    assert ring.states[-1].hold_reason == "not_following"
+    ring.domain.spin_until(
+        lambda: ring.states[-1].hold_reason == "not_following", "the hold, with its reason"
+    )
 
 
 def test_the_instruction_is_there_before_anything_is_asked_for(
